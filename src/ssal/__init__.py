@@ -1,0 +1,1 @@
+"""Image classifiers that show their evidence."""

@@ -1,0 +1,1 @@
+"""CIFAR-size networks, registered with timm."""
