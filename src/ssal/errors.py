@@ -1,4 +1,4 @@
-"""The errors a user may meet: one line each, with what was given, what is allowed and the nearest valid name."""
+"""The errors a user may meet: one line with what was given, what is allowed and the nearest valid name."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -45,4 +45,6 @@ def unknown_name(kind: str, given: str, allowed: Sequence[str], show: int = 12) 
         return InputError(f"unknown {kind} {given!r}{hint} allowed: {', '.join(allowed)}")
     if near:
         return InputError(f"unknown {kind} {given!r}{hint}")
-    return InputError(f"unknown {kind} {given!r}; {len(allowed)} are known, such as {', '.join(allowed[:show])}")
+    return InputError(
+        f"unknown {kind} {given!r}; {len(allowed)} are known, such as {', '.join(allowed[:show])}"
+    )

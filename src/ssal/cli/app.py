@@ -1,0 +1,86 @@
+"""The application: its verbs, and how errors reach a person."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ssal.cli import doctor, evaluate, explain, groups, layers, predict, train
+from ssal.cli.output import complain
+from ssal.errors import SsalError
+
+_INTRODUCTION = """Classifiers that show their evidence.
+
+Examples:
+
+    ssal train glyphs                          a first run, two to four minutes
+    ssal train photos/ --epochs 30 --out runs/photos
+    ssal predict runs/photos new/*.jpg         classes, with the groups each branch saw
+    ssal groups show runs/photos               which classes look alike
+    ssal layers resnet50                       where a branch can be attached
+"""
+
+app = typer.Typer(
+    name="ssal",
+    help=_INTRODUCTION,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"ssal {version('ssal')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(  # pyright: ignore[reportUnusedFunction]
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+) -> None:
+    pass
+
+
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
+app.add_typer(groups.app, name="groups")
+app.command("layers")(layers.layers)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(arguments)
+    except SsalError as error:
+        if debug:
+            raise
+        complain(f"ssal: {error}")
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        complain(f"ssal: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        complain("ssal: interrupted")
+        sys.exit(130)

@@ -1,0 +1,30 @@
+"""`ssal eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssal.cli.output import say
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run directory.", show_default=False)],
+    data: Annotated[str | None, typer.Option(help="Other data with the same classes.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the files of named data are.")] = None,
+) -> None:
+    """Measure a trained model again on its test data, or on other data.
+
+    Examples:
+
+        ssal eval runs/glyphs-1
+
+        ssal eval runs/photos --data new-photos/
+
+    Prints the result table and writes eval/predictions.parquet in the run.
+    """
+    from ssal.run import evaluate_run
+
+    say(evaluate_run(run, data=data, data_dir=data_dir))

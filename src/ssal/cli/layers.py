@@ -1,0 +1,34 @@
+"""`ssal layers`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ssal.cli.output import say
+
+
+def layers(
+    model: Annotated[str, typer.Argument(help="timm name, or package.module:callable.", show_default=False)],
+    image_size: Annotated[int | None, typer.Option(help="Side of the images; the model's own if unset.")] = None,
+    channels: Annotated[int, typer.Option(help="Channels of the images.")] = 3,
+    width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 100,
+    depth: Annotated[int, typer.Option(help="Show names with at most so many dots.")] = 1,
+) -> None:
+    """List the layers where a branch can be attached.
+
+    Examples:
+
+        ssal layers resnet18_cifar --width 16
+
+        ssal layers vit_tiny_patch16_224 --depth 2
+
+    Shows each layer's output after it is brought to channels × height × width, and what the default branch would
+    add there, in percent of the network's FLOPs. The taps that `auto` takes for three branches are marked.
+    """
+    from ssal.run import describe_layers
+
+    size = None if image_size is None else (image_size, image_size)
+    say(describe_layers(model, classes, channels, size, width, depth))

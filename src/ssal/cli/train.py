@@ -1,0 +1,129 @@
+"""`ssal train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ssal.cli.output import say
+
+_HELP = """Train a classifier with branches, and measure what the branches bring.
+
+Examples:
+
+    ssal train glyphs
+    ssal train cifar100 --data-dir data/cifar100 --width 16 --epochs 10
+    ssal train photos/ --groups 5,10,all --taps layer2,layer3,layer4
+    ssal train glyphs --set optimizer.momentum=0.8 --print-config
+    ssal train --resume runs/glyphs-1
+
+DATA is glyphs, digits, cifar100, tiny-imagenet, imagenet, a folder with train/ and val/ or test/, one folder of
+class folders (which is split), a Parquet file or folder, or hf:NAME.
+
+A baseline is trained first; the classes it confuses are grouped; then the network is trained again together with a
+branch per grouping. The test data are looked at once, at the end.
+"""
+
+
+def train(
+    data: Annotated[str | None, typer.Argument(help="What to train on.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; runs/DATA-1, -2 … if not given.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Two batches only: shapes, memory, estimated time.")
+    ] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings file (YAML); flags win over it.")] = None,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; wins over flags.")
+    ] = None,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Show the settings and stop.")] = False,
+    model: Annotated[str | None, typer.Option(help="timm name, or package.module:callable.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
+    groups: Annotated[str | None, typer.Option(help="Such as 20,33,50 or 20,all or a file.")] = None,
+    taps: Annotated[str | None, typer.Option(help="auto, or layer names: a,b,c.")] = None,
+    criterion: Annotated[str | None, typer.Option(help="join or split look-alike classes.")] = None,
+    method: Annotated[str | None, typer.Option(help="refined, paper or random grouping.")] = None,
+    confusion: Annotated[str | None, typer.Option(help="soft or hard.")] = None,
+    layout: Annotated[str | None, typer.Option(help="light, or such as 'cbr 128,5,2 | gap'.")] = None,
+    epochs: Annotated[int | None, typer.Option()] = None,
+    time_budget: Annotated[float | None, typer.Option(help="Minutes; sets the epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option()] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option()] = None,
+    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights.")] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    holdout: Annotated[float | None, typer.Option(help="Share of the training data held out.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, bf16 or 32.")] = None,
+    devices: Annotated[int | None, typer.Option(help="Processes, one a device.")] = None,
+    compile: Annotated[bool | None, typer.Option("--compile", help="Compile the network first.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read files.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the files of named data are.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of the images in pixels.")] = None,
+    skip_bad: Annotated[bool | None, typer.Option("--skip-bad", help="Leave unreadable images out.")] = None,
+    pretrained: Annotated[bool | None, typer.Option("--pretrained", help="Start from timm's weights.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Start from a weights file.")] = None,
+    logger: Annotated[str | None, typer.Option(help="csv, tensorboard, wandb.")] = None,
+) -> None:
+    """Train a classifier with branches, and measure what the branches bring."""
+    flags: dict[str, Any] = {
+        "data": data,
+        "model": model,
+        "width": width,
+        "groups": groups,
+        "taps": taps,
+        "criterion": criterion,
+        "method": method,
+        "confusion": confusion,
+        "layout": layout,
+        "epochs": epochs,
+        "time_budget": time_budget,
+        "batch_size": batch_size,
+        "lr": lr,
+        "label_smoothing": label_smoothing,
+        "ema": ema,
+        "seed": seed,
+        "holdout": holdout,
+        "precision": precision,
+        "devices": devices,
+        "compile": compile,
+        "workers": workers,
+        "data_dir": data_dir,
+        "image_size": image_size,
+        "skip_bad": skip_bad,
+        "pretrained": pretrained,
+        "weights": weights,
+        "logger": logger,
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    from ssal.config import make_settings, parse_assignments, read_yaml, to_yaml
+    from ssal.errors import InputError
+
+    assignments = parse_assignments(assign or [])
+    if resume is not None:
+        extra = sorted({**given, **assignments})
+        if extra or config is not None or out is not None:
+            named = ", ".join(extra or ["--config" if config else "--out"])
+            raise InputError(f"--resume goes on with the settings of the run; not allowed beside it: {named}")
+        from ssal.run import resume_training
+
+        resume_training(resume, echo=say, progress=sys.stderr.isatty())
+        return
+    if data is None and config is None and "data" not in assignments:
+        raise InputError("name the data to train on, such as: ssal train glyphs")
+    settings = make_settings({} if config is None else read_yaml(config), given, assignments)
+    if print_config:
+        say(to_yaml(settings).rstrip())
+        return
+    from ssal.run import describe_plan, start_training
+
+    if dry_run:
+        say(describe_plan(settings))
+        return
+    start_training(settings, out, overwrite=overwrite, echo=say, progress=sys.stderr.isatty())
+
+
+train.__doc__ = _HELP

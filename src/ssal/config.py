@@ -1,0 +1,266 @@
+"""Settings of a training: YAML file < flags < `--set`, checked, all faults reported together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from ssal.errors import InputError, nearest
+
+_LARGEST_FILE = 1_000_000
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+def _split(value: object) -> object:
+    """Let a comma-separated text stand for a list, as it comes from a flag."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [value] if isinstance(value, int | float) else value
+
+
+def _split_layouts(value: object) -> object:
+    return [part.strip() for part in value.split(";")] if isinstance(value, str) else value
+
+
+def _split_groups(value: object) -> object:
+    """Numbers among the parts become numbers; 'auto', 'all' and file names stay text."""
+    parts = value if value == "auto" else _split(value)
+    if isinstance(parts, list):
+        items = cast("list[object]", parts)
+        return [int(item) if isinstance(item, str) and item.isdecimal() else item for item in items]
+    return parts
+
+
+class BranchSettings(_Section):
+    """How much the branches count.
+
+    One number stands for all branches.
+    """
+
+    weights: Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
+        default=(0.5,), description="loss weights λ, one or one for each branch"
+    )
+    exponents: Literal["fit"] | Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
+        default="fit", description="exponents η of the joint prediction: 'fit' on held-out data, or given"
+    )
+    main_weight: float = Field(default=1.0, gt=0, description="loss weight λ_0 of the main classifier")
+
+
+class OptimizerSettings(_Section):
+    """Stochastic gradient descent."""
+
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = True
+    weight_decay: float = Field(default=5e-4, ge=0, description="on weights only, not on norms and biases")
+    branch_weight_decay: float | None = Field(default=None, ge=0, description="for branches, if another")
+    clip_norm: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
+
+
+class ScheduleSettings(_Section):
+    """Triangular learning rate: from zero to its peak and back to zero."""
+
+    peak: float = Field(
+        default=0.2, ge=0, lt=1, description="where the peak lies, as a share of the training"
+    )
+
+
+class AugmentSettings(_Section):
+    """Random changes of the training images."""
+
+    shift: int | None = Field(
+        default=None, ge=0, description="largest shift in pixels; as the data ask if unset"
+    )
+    flip: bool | None = Field(default=None, description="mirror at random; as the data ask if unset")
+
+
+class Settings(_Section):
+    """Everything that a training depends on; flags of `ssal train` have the same names."""
+
+    data: str = Field(description="named data set, folder or Parquet file")
+    data_dir: Path | None = Field(default=None, description="where the files of a named data set are")
+    image_size: int | None = Field(default=None, ge=4, description="side in pixels; as the data ask if unset")
+    holdout: float = Field(
+        default=0.1, gt=0, lt=1, description="share of the training data kept for groups and exponents"
+    )
+    workers: int | None = Field(
+        default=None, ge=0, description="processes that read files; by cores if unset"
+    )
+    skip_bad: bool = Field(default=False, description="leave unreadable images out instead of stopping")
+
+    model: str = Field(default="resnet18_cifar", description="timm name or package.module:callable")
+    width: int | None = Field(default=None, ge=1, description="channels of the first stage, for our networks")
+    pretrained: bool = Field(default=False, description="start from timm's weights (downloads)")
+    weights: Path | None = Field(default=None, description="start from a weights file, where its keys fit")
+
+    groups: Annotated[tuple[int | str, ...], BeforeValidator(_split_groups)] | Literal["auto"] = Field(
+        default="auto",
+        description="numbers of groups, 'all' for the classes themselves, or files; auto: C/5, C/3, C/2",
+    )
+    taps: Literal["auto"] | Annotated[tuple[str, ...], BeforeValidator(_split)] = "auto"
+    criterion: Literal["join", "split"] = "join"
+    method: Literal["refined", "paper", "random"] = "refined"
+    confusion: Literal["soft", "hard"] = Field(
+        default="soft", description="mean softmax over the training data, or counts over the held-out part"
+    )
+    layout: Annotated[tuple[str, ...], BeforeValidator(_split_layouts)] = Field(
+        default=("light",), description="branch layout, one or one for each branch separated by ';'"
+    )
+    branch: BranchSettings = BranchSettings()
+
+    epochs: int | None = Field(default=None, ge=1, description="as the data ask if unset")
+    time_budget: float | None = Field(default=None, gt=0, description="minutes; sets the number of epochs")
+    batch_size: int = Field(default=128, ge=1)
+    lr: float = Field(default=0.1, gt=0, description="peak learning rate")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    augment: AugmentSettings = AugmentSettings()
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of averaged weights; none if unset"
+    )
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    precision: Literal["auto", "bf16", "32"] = "auto"
+    devices: int = Field(default=1, ge=1)
+    compile: bool = False
+    logger: Annotated[tuple[Literal["csv", "tensorboard", "wandb"], ...], BeforeValidator(_split)] = ("csv",)
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _number_as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value
+
+    @field_validator("groups")
+    @classmethod
+    def _known_groups(cls, value: object) -> object:
+        if isinstance(value, tuple):
+            for item in cast("tuple[int | str, ...]", value):
+                if isinstance(item, str) and item != "all" and not item.endswith((".json", ".txt")):
+                    raise ValueError(f"{item!r} is no number, not 'all', and no .json or .txt file")
+            if not value:
+                raise ValueError("name at least one number of groups")
+        return value
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _known_keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _describe(error: ValidationError) -> str:
+    """All faults in one line each, with the nearest key for those that do not exist."""
+    faults: dict[str, str] = {}
+    for fault in error.errors(include_url=False):
+        # Steps into unions and lists are pydantic's own; a user knows the key only.
+        path = [str(step) for step in fault["loc"] if isinstance(step, str)]
+        known = _known_keys(Settings)
+        while len(path) > 1 and ".".join(path) not in known and fault["type"] != "extra_forbidden":
+            path.pop()
+        key = ".".join(path)
+        if fault["type"] == "extra_forbidden":
+            near = nearest(key, known, limit=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            faults[key] = f"unknown setting {key!r}{hint}"
+        elif fault["type"] == "missing":
+            faults[key] = f"{key} is missing"
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            text = f"{key}: {message[:1].lower()}{message[1:]} (given: {fault['input']!r})"
+            faults[key] = min(faults.get(key, text), text, key=len)
+    return "; ".join(faults.values())
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a settings file; tags, aliases and files over 1 MB are refused.
+
+    Raises:
+        InputError: the file cannot be read, or holds no mapping of settings.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise InputError(f"{path} is larger than 1 MB; a settings file is a few lines")
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise InputError(f"{path}: YAML aliases are not allowed in settings")
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise InputError(f"cannot read settings from {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is no valid YAML: {reason}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) for key in cast("dict[Any, Any]", content)
+    ):
+        raise InputError(f"{path} must hold settings as 'key: value' lines")
+    return cast("dict[str, Any]", content)
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Turn `a.b=value` texts into nested settings; values are read as YAML scalars or lists.
+
+    >>> parse_assignments(["optimizer.momentum=0.8", "epochs=3"])
+    {'optimizer': {'momentum': 0.8}, 'epochs': 3}
+
+    Raises:
+        InputError: a text has no `=`, no key, or a value that is no YAML.
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not all(key.split(".")):
+            raise InputError(f"--set takes key=value, such as optimizer.momentum=0.9, not {assignment!r}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"--set {key}: {text!r} is no valid value") from None
+        *sections, name = key.split(".")
+        merge_into(settings, _nest(sections, {name: value}))
+    return settings
+
+
+def _nest(sections: Sequence[str], value: dict[str, Any]) -> dict[str, Any]:
+    for section in reversed(sections):
+        value = {section: value}
+    return value
+
+
+def merge_into(settings: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Lay `other` over `settings`, section by section."""
+    for key, value in other.items():
+        if isinstance(value, Mapping) and isinstance(settings.get(key), dict):
+            merge_into(settings[key], cast("Mapping[str, Any]", value))
+        else:
+            settings[key] = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
+
+
+def make_settings(*layers: Mapping[str, Any]) -> Settings:
+    """Check settings given in layers, later ones laid over earlier ones.
+
+    Raises:
+        InputError: keys or values are not allowed; all faults are named at once.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merge_into(merged, layer)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise InputError(_describe(error)) from None
+
+
+def to_yaml(settings: Settings) -> str:
+    """The settings as a YAML text that `read_yaml` takes."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,128 @@
+"""`SSALModel`: a backbone, the layers it is tapped at, and a branch on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ssal.branches import build_branch
+from ssal.errors import InputError
+from ssal.grouping import Grouping
+from ssal.joint import Exponents, Outputs, joint_log_prob, label_map
+from ssal.taps import attach, output_size, probe_taps, to_maps
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What one branch reads, what it predicts, and how much it counts.
+
+    Attributes:
+        tap: dotted name of the layer of the backbone that is read.
+        grouping: the map class → group that the branch predicts.
+        layout: layout text, see `ssal.branches.parse_layout`, or `light`.
+        weight: λ, weight of its loss.
+        exponent: η, exponent of its probability in the joint prediction.
+    """
+
+    tap: str
+    grouping: Grouping
+    layout: str = "light"
+    weight: float = 0.5
+    exponent: float = 1.0
+
+
+class SSALModel(nn.Module):
+    """A classifier with branches; without any, it is the backbone with its logits as `Outputs`.
+
+    The backbone is used as it is: its weights stay under `backbone.` with their own names, so that
+    `model.backbone.state_dict()` loads strictly into the stock model. Its taps are read by forward hooks;
+    `release` takes them off.
+
+    >>> from torch import zeros
+    >>> net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 4))
+    >>> branch = Branch("1", Grouping.from_labels([0, 0, 1, 1]), layout="dense 8")
+    >>> outputs = SSALModel(net, [branch], input_shape=(6,))(zeros(5, 6))
+    >>> [tuple(logits.shape) for logits in (outputs.main, *outputs.groups)]
+    [(5, 4), (5, 2)]
+
+    Args:
+        backbone: any module from [N, *input_shape] to logits [N, C].
+        branches: the branches; two may read the same layer.
+        input_shape: shape of one sample, used to find out what the taps deliver.
+
+    Raises:
+        InputError: a tap does not exist or cannot be read, a layout does not fit it, or a grouping is for
+            another number of classes than the backbone has.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, branches: Sequence[Branch], input_shape: Sequence[int] = (3, 32, 32)
+    ) -> None:
+        super().__init__()
+        self.num_classes = output_size(backbone, input_shape)
+        self.specs = tuple(branches)
+        check_groupings([branch.grouping for branch in self.specs], self.num_classes)
+        self.input_shape = tuple(input_shape)
+        self.taps = probe_taps(backbone, [branch.tap for branch in branches], input_shape)
+        self.backbone = backbone
+        self.branches = nn.ModuleList(
+            build_branch(branch.layout, tap.feature, branch.grouping.num_groups)
+            for branch, tap in zip(self.specs, self.taps, strict=True)
+        )
+        for index, branch in enumerate(self.specs):
+            self.register_buffer(f"labels{index}", label_map(branch.grouping), persistent=False)
+        self.to(next(iter(backbone.parameters())).device)
+        self._features: dict[str, Tensor] = {}
+        self._handles: list[Any] = attach(
+            backbone, sorted({branch.tap for branch in branches}), self._features
+        )
+
+    @property
+    def labels(self) -> tuple[Tensor, ...]:
+        """The maps class → group [C] of the branches, on the device of the model."""
+        return tuple(self.get_buffer(f"labels{index}") for index in range(len(self.specs)))
+
+    @property
+    def exponents(self) -> Exponents:
+        """η_0 = 1 and the exponents that the branches were given."""
+        return Exponents(1.0, tuple(branch.exponent for branch in self.specs))
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Logits of the main classifier and of all branches.
+
+        Args:
+            images: [N, *input_shape].
+        """
+        main = self.backbone(images)
+        groups = tuple(
+            branch(to_maps(self._features[tap.name], tap))
+            for branch, tap in zip(self.branches, self.taps, strict=True)
+        )
+        self._features.clear()
+        return Outputs(main, groups)
+
+    def log_prob(self, images: Tensor, exponents: Exponents | None = None) -> Tensor:
+        """Joint log-probabilities [N, C] of images, by the given or else the model's own exponents."""
+        main, branches = exponents or self.exponents
+        return joint_log_prob(self(images), self.labels, branches, main)
+
+    def release(self) -> nn.Module:
+        """Take the hooks off and hand back the backbone; the model itself can no longer be run."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        return self.backbone
+
+
+def check_groupings(groupings: Sequence[Grouping], num_classes: int) -> None:
+    """Check that all groupings are for `num_classes` classes.
+
+    Raises:
+        InputError: one is not.
+    """
+    for index, grouping in enumerate(groupings):
+        if len(grouping.labels) != num_classes:
+            raise InputError(f"grouping {index + 1} is for {len(grouping.labels)} classes, not {num_classes}")

@@ -1,0 +1,233 @@
+"""Predictions of a trained model, with the groups that its branches saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ssal.errors import DataError, InputError, RunError
+from ssal.joint import Exponents, Outputs, joint_log_prob
+from ssal.run.saved import SavedModel, load_model
+
+Mode = Literal["joint", "main"]
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class GroupPrediction:
+    """What one branch says of an image.
+
+    Attributes:
+        tap: layer that the branch reads.
+        group: number of the predicted group.
+        members: names of the classes in that group.
+        probability: probability of the group, 0–1.
+        agrees: whether the predicted class is in the group.
+    """
+
+    tap: str
+    group: int
+    members: tuple[str, ...]
+    probability: float
+    agrees: bool
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class with its evidence.
+
+    Attributes:
+        class_name: the predicted class.
+        class_index: its number.
+        probability: its probability, 0–1.
+        top: the five most probable classes with their probabilities.
+        groups: what each branch says; empty in mode `main`.
+        probabilities: of all classes, float32 [C].
+    """
+
+    class_name: str
+    class_index: int
+    probability: float
+    top: tuple[tuple[str, float], ...]
+    groups: tuple[GroupPrediction, ...]
+    probabilities: NDArray[np.float32] = field(repr=False, compare=False)
+
+    @property
+    def agreement(self) -> int:
+        """Number of branches whose group holds the predicted class."""
+        return sum(group.agrees for group in self.groups)
+
+
+class Predictor:
+    """Turns images into predictions.
+
+    Args:
+        saved: the model with its classes and preprocessing.
+        mode: `joint` for the product of all parts, `main` for the main classifier alone.
+        device: where to compute; the first GPU, else the CPU, if None.
+    """
+
+    def __init__(self, saved: SavedModel, mode: Mode = "joint", device: str | None = None) -> None:
+        self.mode = mode
+        self.saved = saved
+        self.class_names = saved.class_names
+        self.preprocess = saved.preprocess
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        network = saved.model.release() if mode == "main" else saved.model
+        self.network: nn.Module = network.to(self.device).eval()
+
+    @property
+    def exponents(self) -> Exponents:
+        """η_0 and η_b of the joint prediction."""
+        return self.saved.exponents
+
+    @torch.inference_mode()
+    def outputs(self, images: Tensor) -> Outputs:
+        """Logits of all parts for preprocessed images [N, C, H, W]; without groups in mode `main`."""
+        result = self.network(images.to(self.device))
+        return result if isinstance(result, Outputs) else Outputs(result)
+
+    def log_prob(self, outputs: Outputs) -> Tensor:
+        """Log-probabilities of the classes [N, C]: joint, or of the main classifier in mode `main`."""
+        if self.mode == "main":
+            return torch.log_softmax(outputs.main, dim=1)
+        main, branches = self.exponents
+        return joint_log_prob(outputs, self.saved.model.labels, branches, main)
+
+    @overload
+    def predict(self, images: str | Path | NDArray[Any] | Tensor | Any) -> Prediction: ...
+    @overload
+    def predict(self, images: Sequence[Any]) -> list[Prediction]: ...
+    def predict(self, images: Any) -> Prediction | list[Prediction]:
+        """Predict one image, or several.
+
+        Args:
+            images: a path, PIL image, uint8 array [H, W] or [H, W, C], or float tensor [C, H, W] that is
+                already normalised; a folder, or a sequence of these, gives a list.
+
+        Raises:
+            DataError: an image cannot be read, or a folder holds none.
+        """
+        if isinstance(images, str | Path) and Path(images).is_dir():
+            images = image_files([Path(images)])
+        if isinstance(images, Sequence) and not isinstance(images, str):
+            results = list(self.predict_each(images))
+            for result in results:
+                if isinstance(result, DataError):
+                    raise result
+            return [result for result in results if isinstance(result, Prediction)]
+        return self._predict([self.preprocess(images)])[0]
+
+    def predict_each(
+        self, images: Iterable[Any], batch_size: int = _BATCH
+    ) -> Iterator[Prediction | DataError]:
+        """Predict image by image, batch-wise inside; an unreadable image gives its error in its place."""
+        source = iter(images)
+        while chunk := list(islice(source, batch_size)):
+            tensors = [self._read(image) for image in chunk]
+            good = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
+            predictions = iter(self._predict(good) if good else [])
+            for tensor in tensors:
+                yield next(predictions) if isinstance(tensor, Tensor) else tensor
+
+    def _read(self, image: Any) -> Tensor | DataError:
+        try:
+            return self.preprocess(image)
+        except DataError as error:
+            return error
+
+    def _predict(self, tensors: Sequence[Tensor]) -> list[Prediction]:
+        outputs = self.outputs(torch.stack(list(tensors)))
+        probabilities = self.log_prob(outputs).exp().float().cpu()
+        groups = [torch.softmax(logits.float(), dim=1).cpu() for logits in outputs.groups]
+        return [self._describe(probabilities[i], [group[i] for group in groups]) for i in range(len(tensors))]
+
+    def _describe(self, probabilities: Tensor, groups: Sequence[Tensor]) -> Prediction:
+        values, indices = probabilities.topk(min(5, len(self.class_names)))
+        winner = int(indices[0])
+        return Prediction(
+            class_name=self.class_names[winner],
+            class_index=winner,
+            probability=float(values[0]),
+            top=tuple(
+                (self.class_names[index], value)
+                for index, value in zip(indices.tolist(), values.tolist(), strict=True)
+            ),
+            groups=tuple(self._describe_group(number, group, winner) for number, group in enumerate(groups)),
+            probabilities=probabilities.numpy(),
+        )
+
+    def _describe_group(self, number: int, probabilities: Tensor, winner: int) -> GroupPrediction:
+        spec = self.saved.model.specs[number]
+        group = int(probabilities.argmax())
+        members = [int(member) for member in spec.grouping.members(group)]
+        return GroupPrediction(
+            tap=spec.tap,
+            group=group,
+            members=tuple(self.class_names[member] for member in members),
+            probability=float(probabilities[group]),
+            agrees=winner in members,
+        )
+
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as given, and the images inside folders in the order of their names.
+
+    Raises:
+        DataError: a path does not exist, or a folder holds no image.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
+            if not found:
+                raise DataError(f"no image in the folder {path}")
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            raise DataError(f"no file or folder at {path}")
+    return files
+
+
+def load(
+    run: str | Path,
+    mode: Mode = "joint",
+    *,
+    backbone: Callable[..., nn.Module] | None = None,
+    device: str | None = None,
+) -> Predictor:
+    """Load a trained model for prediction; only the `model/` folder of the run is read.
+
+    Args:
+        run: a run directory, or a `model/` folder.
+        mode: `joint`, or `main` for the main classifier alone, at the cost of the bare backbone.
+        backbone: function from `num_classes` to the backbone, for models whose backbone is no named network.
+        device: such as `cpu` or `cuda:1`; the first GPU, else the CPU, if None.
+
+    Raises:
+        RunError: there is no finished model, or its files are damaged.
+        InputError: the mode is unknown.
+    """
+    if mode not in ("joint", "main"):
+        raise InputError(f"unknown mode {mode!r}; allowed: joint, main")
+    folder = Path(run)
+    if not folder.is_dir():
+        raise RunError(f"no run directory at {folder}")
+    inner = folder / "model"
+    if inner.is_dir():
+        folder = inner
+    elif (folder / "config.yaml").exists():
+        raise RunError(f"the run in {folder} is not finished; go on with: ssal train --resume {folder}")
+    return Predictor(load_model(folder, backbone), mode, device)

@@ -1,0 +1,107 @@
+"""Settings that depend on the data, made definite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ssal.grouping import Grouping, group_classes
+
+from ssal.config import Settings
+from ssal.errors import InputError
+
+# What a set that is small enough for a first look is trained with on a CPU, where nothing else is asked for.
+_EPOCHS = {"digits": 10, "glyphs": 8, "cifar100": 40}
+_WIDTH = {"digits": 16, "glyphs": 16}
+_OTHER_EPOCHS = 40
+
+
+def with_data_defaults(settings: Settings, model_takes_width: bool) -> Settings:
+    """Fill in epochs and width, as the named data set asks, where they were left open."""
+    filled: dict[str, object] = {}
+    if settings.epochs is None:
+        filled["epochs"] = _EPOCHS.get(settings.data, _OTHER_EPOCHS)
+    if settings.width is None and model_takes_width and settings.data in _WIDTH:
+        filled["width"] = _WIDTH[settings.data]
+    return settings.model_copy(update=filled)
+
+
+def default_groups(num_classes: int) -> tuple[int | str, ...]:
+    """C/5, C/3 and C/2 groups, which is 20, 33, 50 for 100 classes (§4.4); the classes themselves if C < 4.
+
+    >>> default_groups(100), default_groups(10), default_groups(3)
+    ((20, 33, 50), (2, 3, 5), ('all',))
+    """
+    if num_classes < 4:
+        return ("all",)
+    counts = {max(2, min(num_classes // 2, round(num_classes / part))) for part in (5, 3, 2)}
+    return tuple(sorted(counts))
+
+
+def check_groups(items: Sequence[int | str], num_classes: int) -> None:
+    """Check the numbers of groups before anything is trained.
+
+    Raises:
+        InputError: a number is outside 2 … C/2, or a file is for other classes.
+    """
+    for item in items:
+        if isinstance(item, int) and not 2 <= item <= num_classes / 2:
+            raise InputError(
+                f"{item} groups asked for, but {num_classes} classes allow 2 to {num_classes // 2} groups, or 'all'"
+                if num_classes >= 4
+                else f"{item} groups asked for, but {num_classes} classes allow 'all' only"
+            )
+        if isinstance(item, str) and item != "all":
+            _from_file(Path(item), num_classes)
+
+
+def _from_file(path: Path, num_classes: int) -> Grouping:
+    grouping = Grouping.load(path)
+    if len(grouping.labels) != num_classes:
+        raise InputError(f"{path} groups {len(grouping.labels)} classes, the data have {num_classes}")
+    return grouping
+
+
+def make_groupings(
+    items: Sequence[int | str],
+    confusion: object,
+    class_names: Sequence[str],
+    settings: Settings,
+) -> tuple[Grouping, ...]:
+    """One grouping for each item: derived from the confusion, the classes themselves, or from a file.
+
+    Args:
+        items: numbers of groups, 'all', or paths.
+        confusion: [C, C] counts or soft confusion, dense or sparse.
+        class_names: names of the C classes.
+        settings: criterion, method and seed.
+    """
+    groupings: list[Grouping] = []
+    for item in items:
+        if item == "all":
+            groupings.append(Grouping.identity(len(class_names), class_names=class_names))
+        elif isinstance(item, str):
+            groupings.append(_from_file(Path(item), len(class_names)))
+        else:
+            groupings.append(
+                group_classes(
+                    confusion,
+                    item,
+                    criterion=settings.criterion,
+                    method=settings.method,
+                    seed=settings.seed,
+                    class_names=class_names,
+                )
+            )
+    return tuple(groupings)
+
+
+def one_each(name: str, values: Sequence[object], count: int) -> tuple[object, ...]:
+    """Spread one value over `count` branches, or check that there is one for each.
+
+    Raises:
+        InputError: there are neither one nor `count` values.
+    """
+    if len(values) not in (1, count):
+        raise InputError(f"{len(values)} values for {name}, but {count} branches; give one, or {count}")
+    return tuple(values) * (count if len(values) == 1 else 1)

@@ -1,0 +1,26 @@
+"""Training, evaluation and resuming; the only part that knows Lightning."""
+
+from ssal.training.evaluate import Collected, collect_outputs, default_device, iterate_outputs
+from ssal.training.fit import Fitted, fit
+from ssal.training.host import keep_freed_memory
+from ssal.training.module import EpochRow, Loader
+from ssal.training.plan import Precision, TrainingPlan
+from ssal.training.probe import choose_precision, step_seconds
+from ssal.training.state import saved_stage
+
+__all__ = [
+    "Collected",
+    "EpochRow",
+    "Fitted",
+    "Loader",
+    "Precision",
+    "TrainingPlan",
+    "choose_precision",
+    "collect_outputs",
+    "default_device",
+    "fit",
+    "iterate_outputs",
+    "keep_freed_memory",
+    "saved_stage",
+    "step_seconds",
+]

@@ -1,0 +1,129 @@
+"""Train a model: plan in, trained model out."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.warnings import PossibleUserWarning
+
+from ssal.errors import InputError
+from ssal.model import SSALModel
+from ssal.training.module import EpochRow, Loader, TrainingModule
+from ssal.training.plan import TrainingPlan
+from ssal.training.state import StateFileIO
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training leaves.
+
+    Attributes:
+        model: the trained model on the CPU, in evaluation mode; averaged weights where there is an average.
+        seconds: wall time of the training, validation included.
+    """
+
+    model: SSALModel
+    seconds: float
+
+
+def _strategy(devices: int) -> str:
+    if devices == 1:
+        return "auto"
+    # A process that has used CUDA cannot be forked; on the CPU a fork shares the data in memory.
+    return "ddp_spawn" if torch.cuda.is_available() else "ddp_fork"
+
+
+def _checkpoints(folder: Path) -> list[Callback]:
+    """`last.ckpt` after each epoch, and `best.ckpt` by held-out accuracy."""
+    common: dict[str, Any] = {
+        "dirpath": folder,
+        "enable_version_counter": False,
+        "save_on_train_epoch_end": True,
+    }
+    return [
+        ModelCheckpoint(filename="best", monitor="val_top1", mode="max", save_weights_only=True, **common),
+        ModelCheckpoint(filename="last", monitor=None, **common),
+    ]
+
+
+def _ignore(row: EpochRow) -> None:
+    pass
+
+
+def fit(
+    model: SSALModel,
+    train_loader: Loader,
+    val_loader: Loader,
+    plan: TrainingPlan,
+    *,
+    stage: str = "joint",
+    checkpoints: Path | None = None,
+    resume_from: Path | None = None,
+    on_epoch: Callable[[EpochRow], None] = _ignore,
+    progress: bool = False,
+    loggers: Sequence[Logger] = (),
+) -> Fitted:
+    """Train all parts of `model` jointly (§3.3); a model without branches is trained as a plain classifier.
+
+    Args:
+        model: trained in place.
+        train_loader: batches of the training part.
+        val_loader: batches of the held-out part, looked at after each epoch.
+        plan: settings.
+        stage: name of the training, kept in checkpoints and rows.
+        checkpoints: folder for `last.ckpt` and `best.ckpt`; none are written without it.
+        resume_from: checkpoint to go on from.
+        on_epoch: called after each epoch.
+        progress: show a bar.
+        loggers: Lightning loggers, fed once an epoch.
+
+    Raises:
+        InputError: the batch cannot be shared out evenly among the devices.
+        DataError: a loss is not finite.
+        RunError: `resume_from` is missing or damaged.
+    """
+    started = time.perf_counter()
+    batch_size: int = getattr(train_loader, "batch_size", 0)
+    if batch_size % plan.devices:
+        raise InputError(f"batch_size {batch_size} cannot be shared out among {plan.devices} devices")
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if plan.compile:
+        model.compile()
+    module = TrainingModule(model, plan, train_loader, val_loader, stage, on_epoch)
+    callbacks: list[Callback] = [] if checkpoints is None else _checkpoints(checkpoints)
+    if progress:
+        callbacks.append(TQDMProgressBar(leave=False))
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # Advice about DataLoader workers and log intervals that does not apply to our loaders.
+        warnings.simplefilter("ignore", PossibleUserWarning)
+        trainer = Trainer(
+            accelerator="auto",
+            devices=plan.devices,
+            strategy=_strategy(plan.devices),
+            precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
+            max_epochs=plan.epochs,
+            gradient_clip_val=plan.clip_norm,
+            logger=list(loggers) or False,
+            callbacks=callbacks,
+            plugins=[StateFileIO()],
+            enable_checkpointing=checkpoints is not None,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, ckpt_path=None if resume_from is None else str(resume_from))
+    trained = module.best_model.cpu().eval()
+    return Fitted(trained, time.perf_counter() - started)

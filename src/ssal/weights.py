@@ -1,0 +1,112 @@
+"""Weights from a file into a model, as far as names and shapes fit; nothing pickled is ever executed."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ssal.errors import InputError, RunError
+
+# What trainers wrap around a state dict, and prefixes they put before its keys.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
+_PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """Which tensors of a file went into a model.
+
+    Attributes:
+        loaded: names of the model that were filled.
+        missing: names of the model that were not.
+        mismatched: names whose shapes differ, with both shapes.
+        unused: names of the file without a place in the model.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        text = f"{len(self.loaded)} of {len(self.loaded) + len(self.missing)} tensors loaded"
+        for kind in ("mismatched", "unused"):
+            names: tuple[str, ...] = getattr(self, kind)
+            if names:
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                text += f"; {kind}: {', '.join(names[:3])}{more}"
+        return text
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file or of a PyTorch file, the latter with `weights_only`.
+
+    Raises:
+        RunError: the file is missing, damaged, holds other objects than tensors, or no tensors.
+    """
+    if not path.is_file():
+        raise RunError(f"no weights file at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise RunError(f"{path} holds no weights that can be read safely: {reason}") from None
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping):
+        raise RunError(f"{path} holds a {type(content).__name__}, not a state dict")
+    tensors = {str(key): value for key, value in cast("Mapping[Any, Any]", content).items()}
+    tensors = {key: value for key, value in tensors.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise RunError(f"{path} holds no tensors")
+    return tensors
+
+
+def _bare(name: str) -> str:
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def load_fitting(model: nn.Module, tensors: Mapping[str, Tensor]) -> WeightsReport:
+    """Copy the tensors whose name and shape fit into `model`.
+
+    Args:
+        model: filled in place.
+        tensors: names, with or without the prefixes that trainers add, to tensors.
+
+    Raises:
+        InputError: nothing fits.
+    """
+    state = model.state_dict()
+    given = {name if name in state else _bare(name): tensor for name, tensor in tensors.items()}
+    fitting = {
+        name: tensor for name, tensor in given.items() if name in state and state[name].shape == tensor.shape
+    }
+    mismatched = tuple(
+        f"{name} {tuple(tensor.shape)} for {tuple(state[name].shape)}"
+        for name, tensor in given.items()
+        if name in state and name not in fitting
+    )
+    report = WeightsReport(
+        loaded=tuple(fitting),
+        missing=tuple(name for name in state if name not in fitting),
+        mismatched=mismatched,
+        unused=tuple(name for name in given if name not in state),
+    )
+    if not fitting:
+        raise InputError(f"no weight fits {type(model).__name__}: {report}")
+    model.load_state_dict(fitting, strict=False)
+    return report
