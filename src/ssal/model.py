@@ -12,7 +12,7 @@ from ssal.branches import build_branch
 from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, Outputs, joint_log_prob, label_map
-from ssal.taps import attach, output_size, probe_taps, to_maps
+from ssal.taps import TapStore, attach, output_size, probe_taps, to_maps
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,8 @@ class SSALModel(nn.Module):
         for index, branch in enumerate(self.specs):
             self.register_buffer(f"labels{index}", label_map(branch.grouping), persistent=False)
         self.to(next(iter(backbone.parameters())).device)
-        self._features: dict[str, Tensor] = {}
-        self._handles: list[Any] = attach(
-            backbone, sorted({branch.tap for branch in branches}), self._features
-        )
+        self._store = TapStore()
+        self._handles: list[Any] = attach(backbone, sorted({branch.tap for branch in branches}), self._store)
 
     @property
     def labels(self) -> tuple[Tensor, ...]:
@@ -96,12 +94,14 @@ class SSALModel(nn.Module):
         Args:
             images: [N, *input_shape].
         """
+        features = self._store.outputs
+        features.clear()
         main = self.backbone(images)
         groups = tuple(
-            branch(to_maps(self._features[tap.name], tap))
+            branch(to_maps(features[tap.name], tap))
             for branch, tap in zip(self.branches, self.taps, strict=True)
         )
-        self._features.clear()
+        features.clear()
         return Outputs(main, groups)
 
     def log_prob(self, images: Tensor, exponents: Exponents | None = None) -> Tensor:

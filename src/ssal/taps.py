@@ -59,6 +59,17 @@ def to_maps(feature: Tensor, shape: TapShape) -> Tensor:
             return feature
 
 
+class TapStore:
+    """The outputs of tapped layers during one forward pass, by layer name.
+
+    An object of its own and no bare dict: `torch.export` puts copies in the place of containers that it finds
+    among a model's attributes, and the hooks would go on writing to the old one.
+    """
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, Any] = {}
+
+
 class TapHook:
     """Forward hook that puts a layer's output into a store shared with its owner.
 
@@ -66,13 +77,13 @@ class TapHook:
     maps hook and owner to the same new store.
     """
 
-    def __init__(self, name: str, store: dict[str, Any]) -> None:
+    def __init__(self, name: str, store: TapStore) -> None:
         self.name = name
         self.store = store
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         """Keep `output`; called by PyTorch after each forward pass of the layer."""
-        self.store[self.name] = output
+        self.store.outputs[self.name] = output
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
@@ -87,7 +98,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     return layers[name]
 
 
-def attach(model: nn.Module, names: Sequence[str], store: dict[str, Any]) -> list[Any]:
+def attach(model: nn.Module, names: Sequence[str], store: TapStore) -> list[Any]:
     """Hook the layers `names`, writing their outputs to `store`; returns the removable handles."""
     return [find_layer(model, name).register_forward_hook(TapHook(name, store)) for name in names]
 
@@ -106,17 +117,17 @@ def _evaluating(model: nn.Module) -> Generator[None]:
 
 def _run(model: nn.Module, names: Sequence[str], input_shape: Sequence[int]) -> dict[str, Any]:
     """Outputs of the layers `names` for two blank samples, in order of execution."""
-    store: dict[str, Any] = {}
+    store = TapStore()
     tensor = next(iter(model.parameters()), torch.zeros(()))
     sample = torch.zeros((2, *input_shape), device=tensor.device, dtype=tensor.dtype)
     handles = attach(model, names, store)
     try:
         with _evaluating(model):
-            store[_OUTPUT] = model(sample)
+            store.outputs[_OUTPUT] = model(sample)
     finally:
         for handle in handles:
             handle.remove()
-    return store
+    return store.outputs
 
 
 def _square(length: int) -> int | None:

@@ -18,7 +18,6 @@ def evaluate(
     """Measure a trained model again on its test data, or on other data.
 
     Examples:
-
         ssal eval runs/glyphs-1
 
         ssal eval runs/photos --data new-photos/

@@ -11,7 +11,9 @@ from ssal.cli.output import say
 
 def layers(
     model: Annotated[str, typer.Argument(help="timm name, or package.module:callable.", show_default=False)],
-    image_size: Annotated[int | None, typer.Option(help="Side of the images; the model's own if unset.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the images; the model's own if unset.")
+    ] = None,
     channels: Annotated[int, typer.Option(help="Channels of the images.")] = 3,
     width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 100,
@@ -20,13 +22,12 @@ def layers(
     """List the layers where a branch can be attached.
 
     Examples:
-
         ssal layers resnet18_cifar --width 16
 
         ssal layers vit_tiny_patch16_224 --depth 2
 
-    Shows each layer's output after it is brought to channels × height × width, and what the default branch would
-    add there, in percent of the network's FLOPs. The taps that `auto` takes for three branches are marked.
+    Shows each layer's output, brought to channels × height × width, and what the default branch would add
+    there, in percent of the network's FLOPs. The taps that auto takes for three branches are marked.
     """
     from ssal.run import describe_layers
 

@@ -19,13 +19,13 @@ def predict(
     ] = None,
     mode: Annotated[str, typer.Option(help="joint, or main for the main classifier alone.")] = "joint",
     model: Annotated[
-        str | None, typer.Option(help="package.module:callable that makes the backbone, where the run needs it.")
+        str | None,
+        typer.Option(help="package.module:callable that makes the backbone, where the run needs it."),
     ] = None,
 ) -> None:
     """Predict images: class, probability, top five, and the group that each branch saw.
 
     Examples:
-
         ssal predict runs/glyphs-1 letter.png
 
         ssal predict runs/photos new/ --out predictions.csv

@@ -20,11 +20,11 @@ Examples:
     ssal train glyphs --set optimizer.momentum=0.8 --print-config
     ssal train --resume runs/glyphs-1
 
-DATA is glyphs, digits, cifar100, tiny-imagenet, imagenet, a folder with train/ and val/ or test/, one folder of
-class folders (which is split), a Parquet file or folder, or hf:NAME.
+DATA is glyphs, digits, cifar100, tiny-imagenet, imagenet, a folder with train/ and val/ or test/,
+one folder of class folders (which is split), a Parquet file or folder, or hf:NAME.
 
-A baseline is trained first; the classes it confuses are grouped; then the network is trained again together with a
-branch per grouping. The test data are looked at once, at the end.
+A baseline is trained first; the classes it confuses are grouped; then the network is trained again
+together with a branch per grouping. The test data are looked at once, at the end.
 """
 
 
@@ -64,7 +64,9 @@ def train(
     data_dir: Annotated[Path | None, typer.Option(help="Where the files of named data are.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the images in pixels.")] = None,
     skip_bad: Annotated[bool | None, typer.Option("--skip-bad", help="Leave unreadable images out.")] = None,
-    pretrained: Annotated[bool | None, typer.Option("--pretrained", help="Start from timm's weights.")] = None,
+    pretrained: Annotated[
+        bool | None, typer.Option("--pretrained", help="Start from timm's weights.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="Start from a weights file.")] = None,
     logger: Annotated[str | None, typer.Option(help="csv, tensorboard, wandb.")] = None,
 ) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ssal.grouping import Grouping, group_classes
 
 from ssal.config import Settings
 from ssal.errors import InputError
+
+_T = TypeVar("_T")
 
 # What a set that is small enough for a first look is trained with on a CPU, where nothing else is asked for.
 _EPOCHS = {"digits": 10, "glyphs": 8, "cifar100": 40}
@@ -38,6 +41,10 @@ def default_groups(num_classes: int) -> tuple[int | str, ...]:
     return tuple(sorted(counts))
 
 
+def _allowed(num_classes: int) -> str:
+    return f"2 to {num_classes // 2} groups, or 'all'" if num_classes >= 4 else "'all' only"
+
+
 def check_groups(items: Sequence[int | str], num_classes: int) -> None:
     """Check the numbers of groups before anything is trained.
 
@@ -47,9 +54,7 @@ def check_groups(items: Sequence[int | str], num_classes: int) -> None:
     for item in items:
         if isinstance(item, int) and not 2 <= item <= num_classes / 2:
             raise InputError(
-                f"{item} groups asked for, but {num_classes} classes allow 2 to {num_classes // 2} groups, or 'all'"
-                if num_classes >= 4
-                else f"{item} groups asked for, but {num_classes} classes allow 'all' only"
+                f"{item} groups asked for, but {num_classes} classes allow {_allowed(num_classes)}"
             )
         if isinstance(item, str) and item != "all":
             _from_file(Path(item), num_classes)
@@ -96,7 +101,7 @@ def make_groupings(
     return tuple(groupings)
 
 
-def one_each(name: str, values: Sequence[object], count: int) -> tuple[object, ...]:
+def one_each(name: str, values: Sequence[_T], count: int) -> tuple[_T, ...]:
     """Spread one value over `count` branches, or check that there is one for each.
 
     Raises:

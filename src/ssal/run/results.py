@@ -86,8 +86,9 @@ def format_table(metrics: Mapping[str, Any]) -> str:
             row = metrics[way]
             values = f"{row['top1']:9.2f}{row['top5']:9.2f}{row['nll']:8.3f}{row['ece']:8.2f}"
             params, seconds = metrics["params"].get(way), metrics["seconds"].get(way)
-            shown = f"{'' if params is None else f'{params:,}':>12}{'' if seconds is None else f'{seconds:.1f}':>10}"
-            lines.append(f"{way:10}{values}{shown}")
+            cost = f"{'' if params is None else f'{params:,}':>12}"
+            time = f"{'' if seconds is None else f'{seconds:.1f}':>10}"
+            lines.append(f"{way:10}{values}{cost}{time}")
     for branch in metrics["branches"]:
         lines.append(
             f"branch {branch['tap']}: {branch['num_groups']} groups, {branch['top1']:.2f} % right, "

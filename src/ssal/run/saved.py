@@ -170,13 +170,18 @@ def _check_fit(path: Path, model: nn.Module, state: dict[str, Tensor]) -> None:
             )
 
 
-def _build_backbone(spec: BackboneSpec, factory: Callable[..., nn.Module] | None) -> nn.Module:
+def build_backbone(spec: BackboneSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
+    """Build the backbone that `spec` describes, without weights.
+
+    Raises:
+        RunError: it is made by a function, which was not passed as `factory`.
+    """
     if factory is not None:
         return factory(num_classes=spec.num_classes)
     if ":" in spec.name:
         # A model folder that was passed around must not choose which code is imported.
         raise RunError(
-            f"the backbone is made by {spec.name!r}; pass that function as backbone=… (or --model) to allow it"
+            f"the backbone is made by {spec.name!r}; to allow it, pass it as backbone=… or --model"
         )
     return create_backbone(
         spec.name, spec.num_classes, in_chans=spec.in_chans, input_size=spec.input_size, width=spec.width
@@ -206,7 +211,7 @@ def load_model(folder: Path, backbone: Callable[..., nn.Module] | None = None) -
     try:
         preprocess = Preprocess.from_dict(description.preprocess)
         branches = [_branch(entry, description.class_names) for entry in description.branches]
-        model = SSALModel(_build_backbone(spec, backbone), branches, (spec.in_chans, *spec.input_size))
+        model = SSALModel(build_backbone(spec, backbone), branches, (spec.in_chans, *spec.input_size))
     except SsalError as error:
         raise RunError(f"the model in {folder} cannot be built: {error}") from None
     _check_fit(folder / "model.safetensors", model, state)

@@ -3,7 +3,8 @@
 from ssal.training.evaluate import Collected, collect_outputs, default_device, iterate_outputs
 from ssal.training.fit import Fitted, fit
 from ssal.training.host import keep_freed_memory
-from ssal.training.module import EpochRow, Loader
+from ssal.training.loggers import check_loggers, make_loggers
+from ssal.training.module import EpochRow, LoaderFactory
 from ssal.training.plan import Precision, TrainingPlan
 from ssal.training.probe import choose_precision, step_seconds
 from ssal.training.state import saved_stage
@@ -12,15 +13,17 @@ __all__ = [
     "Collected",
     "EpochRow",
     "Fitted",
-    "Loader",
+    "LoaderFactory",
     "Precision",
     "TrainingPlan",
+    "check_loggers",
     "choose_precision",
     "collect_outputs",
     "default_device",
     "fit",
     "iterate_outputs",
     "keep_freed_memory",
+    "make_loggers",
     "saved_stage",
     "step_seconds",
 ]

@@ -16,9 +16,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.warnings import PossibleUserWarning
 
-from ssal.errors import InputError
 from ssal.model import SSALModel
-from ssal.training.module import EpochRow, Loader, TrainingModule
+from ssal.training.module import EpochRow, LoaderFactory, TrainingModule
 from ssal.training.plan import TrainingPlan
 from ssal.training.state import StateFileIO
 
@@ -62,8 +61,8 @@ def _ignore(row: EpochRow) -> None:
 
 def fit(
     model: SSALModel,
-    train_loader: Loader,
-    val_loader: Loader,
+    train_loader: LoaderFactory,
+    val_loader: LoaderFactory,
     plan: TrainingPlan,
     *,
     stage: str = "joint",
@@ -77,8 +76,8 @@ def fit(
 
     Args:
         model: trained in place.
-        train_loader: batches of the training part.
-        val_loader: batches of the held-out part, looked at after each epoch.
+        train_loader: makes each process's batches of the training part.
+        val_loader: likewise of the held-out part, looked at after each epoch.
         plan: settings.
         stage: name of the training, kept in checkpoints and rows.
         checkpoints: folder for `last.ckpt` and `best.ckpt`; none are written without it.
@@ -88,14 +87,12 @@ def fit(
         loggers: Lightning loggers, fed once an epoch.
 
     Raises:
-        InputError: the batch cannot be shared out evenly among the devices.
+        InputError: a batch cannot be shared out evenly among the devices.
         DataError: a loss is not finite.
         RunError: `resume_from` is missing or damaged.
     """
     started = time.perf_counter()
-    batch_size: int = getattr(train_loader, "batch_size", 0)
-    if batch_size % plan.devices:
-        raise InputError(f"batch_size {batch_size} cannot be shared out among {plan.devices} devices")
+    train_loader(rank=0, world_size=plan.devices)  # complains here, not in a process of its own
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if plan.compile:
         model.compile()

@@ -13,26 +13,18 @@ from lightning.pytorch import LightningModule
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 
-from ssal.data import Batch
+from ssal.data import Batch, BatchLoader
 from ssal.errors import DataError
 from ssal.joint import Outputs, joint_log_prob, ssal_loss
 from ssal.model import SSALModel
 from ssal.training.plan import TrainingPlan, make_optimizer, make_schedule
 
 
-class Loader(Protocol):
-    """What training asks of a loader; `ssal.data` has them for arrays and for files."""
+class LoaderFactory(Protocol):
+    """Makes one process's part of a loader; `functools.partial` of a loader of `ssal.data` is one."""
 
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Any: ...
-
-    def shard(self, rank: int, world_size: int) -> Loader:
-        """The part of each global batch that one of `world_size` processes takes."""
-        ...
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose order and augmentation of the next pass."""
+    def __call__(self, *, rank: int, world_size: int) -> BatchLoader:
+        """Return the batches of process `rank` of `world_size`."""
         ...
 
 
@@ -77,8 +69,8 @@ class TrainingModule(LightningModule):
     Args:
         model: the model to train.
         plan: settings of the training.
-        train_loader: loader of the training part.
-        val_loader: loader of the held-out part.
+        train_loader: makes the loader of the training part.
+        val_loader: makes the loader of the held-out part.
         stage: name of the training within a run, kept in checkpoints.
         on_epoch: called on the first process after each epoch.
     """
@@ -87,8 +79,8 @@ class TrainingModule(LightningModule):
         self,
         model: SSALModel,
         plan: TrainingPlan,
-        train_loader: Loader,
-        val_loader: Loader,
+        train_loader: LoaderFactory,
+        val_loader: LoaderFactory,
         stage: str,
         on_epoch: Callable[[EpochRow], None],
     ) -> None:
@@ -113,20 +105,24 @@ class TrainingModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """SGD with the triangular schedule, stepped once a batch."""
         optimizer = make_optimizer(self.model, self.plan)
-        schedule = make_schedule(optimizer, self.plan, self.plan.epochs * len(self.loaders[0]))
+        steps = self.plan.epochs * len(self._part(0))
+        schedule = make_schedule(optimizer, self.plan, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _part(self, number: int) -> BatchLoader:
+        return self.loaders[number](rank=self.trainer.global_rank, world_size=self.trainer.world_size)
 
     def train_dataloader(self) -> Any:
         """This process's part of the training loader."""
-        return self.loaders[0].shard(self.trainer.global_rank, self.trainer.world_size)
+        return self._part(0)
 
     def val_dataloader(self) -> Any:
         """This process's part of the held-out loader."""
-        return self.loaders[1].shard(self.trainer.global_rank, self.trainer.world_size)
+        return self._part(1)
 
     def on_train_epoch_start(self) -> None:
         """Choose the order of the epoch before the loader is asked for its first batch."""
-        cast(Loader, self.trainer.train_dataloader).set_epoch(self.current_epoch)
+        cast(BatchLoader, self.trainer.train_dataloader).set_epoch(self.current_epoch)
         self._loss_sum = torch.zeros((), device=self.device)
         self._samples = 0
         self._lr = float(cast(Any, self.optimizers()).param_groups[0]["lr"])

@@ -1,0 +1,70 @@
+"""Measure a finished run again, on its own test data or on other data with the same classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ssal.checkpoint import load_state
+from ssal.config import make_settings, read_yaml
+from ssal.data import ImageSet, eval_loader, open_data
+from ssal.errors import DataError, RunError
+from ssal.files import write_bytes
+from ssal.model import SSALModel
+from ssal.run.directory import RunDirectory
+from ssal.run.finish import costs, measure
+from ssal.run.results import format_table, predictions_table
+from ssal.run.saved import build_backbone, load_model
+from ssal.training import collect_outputs
+
+
+def _with_classes(images: ImageSet, class_names: Sequence[str]) -> ImageSet:
+    """The same images with the class ids of the model, matched by name."""
+    places = {name: index for index, name in enumerate(class_names)}
+    unknown = [name for name in images.class_names if name not in places]
+    used = {images.class_names[target] for target in np.unique(images.targets)}
+    if used & set(unknown):
+        raise DataError(f"the model does not know the classes {', '.join(sorted(used & set(unknown))[:5])}")
+    table = np.array([places.get(name, -1) for name in images.class_names])
+    return images.with_labels(table[images.targets], class_names)
+
+
+def evaluate_run(path: Path, *, data: str | None = None, data_dir: Path | None = None) -> str:
+    """Measure the ways of prediction of a finished run, and write `eval/predictions.parquet`.
+
+    Args:
+        path: the run directory.
+        data: name, folder or file of other data, whose test part is used; the run's own data if None.
+        data_dir: where the files of named data are; as in the run if None.
+
+    Returns:
+        The result table.
+
+    Raises:
+        RunError: the run is not finished, or its files are damaged.
+        DataError: the data hold a class that the model does not know.
+    """
+    directory = RunDirectory(path)
+    if directory.is_empty() or not directory.metrics.exists():
+        raise RunError(f"no finished run in {path}")
+    settings = make_settings(read_yaml(directory.config))
+    saved = load_model(directory.model)
+    bundle = open_data(
+        data or settings.data,
+        data_dir=data_dir or settings.data_dir,
+        image_size=saved.preprocess.image_size[0] if data else settings.image_size,
+        seed=settings.seed,
+    )
+    images = _with_classes(bundle.test, saved.class_names)
+    loader = eval_loader(images, saved.preprocess, batch_size=250, workers=settings.workers)
+    baseline = SSALModel(build_backbone(saved.backbone), [], saved.model.input_shape)
+    baseline.load_state_dict(load_state(directory.baseline))
+    plain, seen = collect_outputs(baseline, loader), collect_outputs(saved.model, loader)
+    metrics, ways = measure(seen, saved, plain)
+    table = predictions_table(seen.indices, seen.targets, ways, seen.outputs, saved.model, saved.class_names)
+    write_bytes(directory.predictions, table)
+    zero = dict.fromkeys(("baseline", "confusion", "grouping", "joint", "exponents", "linear_combination"), 0.0)
+    metrics |= costs(saved.model, saved.combination, zero) | {"seconds": {}}
+    return f"{bundle.name}: {len(images):,} images\n{format_table(metrics)}"

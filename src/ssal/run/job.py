@@ -1,0 +1,254 @@
+"""Everything that a training needs, built from its settings before anything is written."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from ssal.grouping import Grouping
+from torch import nn
+
+from ssal.backbones import create_backbone, list_backbones
+from ssal.config import Settings
+from ssal.data import (
+    DataBundle,
+    ImageSet,
+    Preprocess,
+    eval_loader,
+    holdout_split,
+    open_data,
+    train_loader,
+)
+from ssal.errors import InputError
+from ssal.model import Branch, SSALModel
+from ssal.run.resolve import check_groups, default_groups, one_each, with_data_defaults
+from ssal.run.saved import BackboneSpec
+from ssal.taps import choose_taps, probe_taps
+from ssal.training import (
+    LoaderFactory,
+    Precision,
+    TrainingPlan,
+    check_loggers,
+    choose_precision,
+    step_seconds,
+)
+from ssal.weights import WeightsReport, load_fitting, read_weights
+
+_EVAL_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that is ready to start.
+
+    Attributes:
+        settings: with everything that depends on the data filled in.
+        data: the opened data set.
+        fitting: the part of the training data that weights are fitted to.
+        heldout: the part kept for groups, exponents and the linear combination.
+        backbone: how to build the backbone.
+        items: one number of groups, 'all' or file for each branch.
+        taps: one layer name for each branch.
+        layouts: one layout for each branch.
+        weights: λ of each branch.
+    """
+
+    settings: Settings
+    data: DataBundle
+    fitting: ImageSet
+    heldout: ImageSet
+    backbone: BackboneSpec
+    items: tuple[int | str, ...]
+    taps: tuple[str, ...]
+    layouts: tuple[str, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one sample."""
+        return (self.data.channels, *self.data.image_size)
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How an image becomes a tensor."""
+        return self.data.preprocess
+
+    def seed_everything(self) -> None:
+        """Start all random numbers of the process from the seed, so that a stage can be repeated alone."""
+        random.seed(self.settings.seed)
+        np.random.seed(self.settings.seed)
+        torch.manual_seed(self.settings.seed)
+
+    def make_backbone(self) -> tuple[nn.Module, WeightsReport | None]:
+        """A fresh backbone, with weights from a file where the settings ask for it."""
+        spec, settings = self.backbone, self.settings
+        network = create_backbone(
+            spec.name,
+            spec.num_classes,
+            in_chans=spec.in_chans,
+            input_size=spec.input_size,
+            width=spec.width,
+            pretrained=settings.pretrained,
+        )
+        report = None if settings.weights is None else load_fitting(network, read_weights(settings.weights))
+        return network, report
+
+    def make_model(self, groupings: tuple[Grouping, ...]) -> SSALModel:
+        """The backbone with a branch per grouping; the baseline without any."""
+        given = self.settings.branch.exponents
+        exponents = (1 / max(1, len(groupings)),) if given == "fit" else given
+        parts = zip(
+            self.taps,
+            groupings,
+            self.layouts,
+            self.weights,
+            one_each("branch.exponents", exponents, len(self.taps)),
+            strict=True,
+        )
+        self.seed_everything()
+        backbone, _ = self.make_backbone()
+        return SSALModel(backbone, [Branch(*part) for part in parts] if groupings else [], self.input_shape)
+
+    def train_loader(self) -> LoaderFactory:
+        """Shuffled, augmented batches of the fitting part."""
+        settings = self.settings
+        asked = {key: value for key, value in settings.augment if value is not None}
+        augmentation = replace(self.data.augmentation, **asked)
+        return partial(
+            train_loader,
+            self.fitting,
+            self.preprocess,
+            augmentation,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            workers=settings.workers,
+        )
+
+    def eval_loader(self, images: ImageSet) -> LoaderFactory:
+        """Batches of `images` as they are, in order."""
+        return partial(
+            eval_loader,
+            images,
+            self.preprocess,
+            batch_size=_EVAL_BATCH,
+            workers=self.settings.workers,
+        )
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of training steps; `32` until `decide` has measured."""
+        return "bf16" if self.settings.precision == "bf16" else "32"
+
+    def decide(self, say: Callable[[str], None]) -> Job:
+        """Measure what is to be decided on this machine: precision, and epochs that fit a time budget."""
+        settings = self.settings
+        models = [self.make_model(()), self.make_model(self.blank_groupings())]
+        if settings.precision == "auto":
+            settings = settings.model_copy(
+                update={"precision": choose_precision(models[1], settings.batch_size)}
+            )
+        if settings.time_budget is not None:
+            precision: Precision = "bf16" if settings.precision == "bf16" else "32"
+            step = sum(step_seconds(model, settings.batch_size, precision) for model in models)
+            epoch = 1.2 * step * len(self.train_loader()(rank=0, world_size=1))
+            epochs = max(1, int(60 * settings.time_budget / epoch))
+            settings = settings.model_copy(update={"epochs": epochs})
+            say(f"{epochs} epochs of {epoch:.1f} s for both trainings fit the time budget")
+        return replace(self, settings=settings)
+
+    def blank_groupings(self) -> tuple[Grouping, ...]:
+        """Groupings of the sizes that are asked for, before there is a confusion to derive them from."""
+        classes = len(self.data.class_names)
+        return tuple(
+            Grouping.random(classes, item, seed=0) if isinstance(item, int) else Grouping.identity(classes)
+            for item in self.items
+        )
+
+    def plan(self) -> TrainingPlan:
+        """The settings that the training itself reads."""
+        settings = self.settings
+        if settings.epochs is None:
+            raise InputError("the number of epochs is not known yet")
+        return TrainingPlan(
+            epochs=settings.epochs,
+            lr=settings.lr,
+            peak=settings.schedule.peak,
+            momentum=settings.optimizer.momentum,
+            nesterov=settings.optimizer.nesterov,
+            weight_decay=settings.optimizer.weight_decay,
+            branch_weight_decay=settings.optimizer.branch_weight_decay,
+            clip_norm=settings.optimizer.clip_norm,
+            label_smoothing=settings.label_smoothing,
+            main_weight=settings.branch.main_weight,
+            ema=settings.ema,
+            precision=self.precision,
+            devices=settings.devices,
+            compile=settings.compile,
+            seed=settings.seed,
+        )
+
+
+def prepare(settings: Settings) -> Job:
+    """Open the data and check everything that can be checked before the first step.
+
+    Raises:
+        DataError: the data cannot be used.
+        InputError: model, taps, layouts or groups are not known, or do not fit the data or each other.
+    """
+    check_loggers(settings.logger)
+    settings = with_data_defaults(settings, settings.model in list_backbones())
+    data = open_data(
+        settings.data,
+        data_dir=settings.data_dir,
+        image_size=settings.image_size,
+        seed=settings.seed,
+        skip_bad=settings.skip_bad,
+    )
+    classes = len(data.class_names)
+    items = default_groups(classes) if settings.groups == "auto" else settings.groups
+    check_groups(items, classes)
+    backbone = BackboneSpec(
+        name=settings.model,
+        num_classes=classes,
+        in_chans=data.channels,
+        input_size=data.image_size,
+        width=settings.width,
+    )
+    fitting, heldout = holdout_split(
+        data.train.targets, settings.holdout, settings.seed, class_names=data.class_names
+    )
+    count = len(items)
+    job = Job(
+        settings=settings,
+        data=data,
+        fitting=data.train.select(fitting),
+        heldout=data.train.select(heldout),
+        backbone=backbone,
+        items=items,
+        taps=_taps(settings, backbone, count),
+        layouts=tuple(str(layout) for layout in one_each("layout", settings.layout, count)),
+        weights=tuple(one_each("branch.weights", settings.branch.weights, count)),
+    )
+    # A trial with arbitrary groups: taps and layouts must fit before hours go into a baseline.
+    job.make_model(job.blank_groupings())
+    job.train_loader()(rank=0, world_size=settings.devices)
+    return job
+
+
+def _taps(settings: Settings, spec: BackboneSpec, count: int) -> tuple[str, ...]:
+    """One layer per branch, as given or chosen."""
+    network = create_backbone(
+        spec.name, spec.num_classes, in_chans=spec.in_chans, input_size=spec.input_size, width=spec.width
+    )
+    shape = (spec.in_chans, *spec.input_size)
+    if settings.taps == "auto":
+        return choose_taps(network, count, shape)
+    taps = settings.taps
+    if len(taps) != count:
+        raise InputError(f"{len(taps)} taps for {count} groupings; there must be as many")
+    probe_taps(network, taps, shape)
+    return taps

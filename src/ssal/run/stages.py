@@ -1,0 +1,158 @@
+"""The stages of a run; each leaves its result in the run directory and finds it there when run again."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from ssal.grouping import Grouping
+
+from ssal.checkpoint import load_state, save_state
+from ssal.confusion import SoftConfusion, confusion_matrix, load_confusion, save_confusion
+from ssal.errors import RunError
+from ssal.files import write_json
+from ssal.model import SSALModel
+from ssal.run.directory import RunDirectory
+from ssal.run.job import Job
+from ssal.run.log import Log, add_row, epoch_line, stage_seconds
+from ssal.run.resolve import make_groupings
+from ssal.training import EpochRow, collect_outputs, fit, iterate_outputs, make_loggers, saved_stage
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A job, where its results go, and how it is talked about."""
+
+    job: Job
+    directory: RunDirectory
+    log: Log
+    progress: bool = False
+
+    @contextmanager
+    def timed(self, name: str) -> Generator[None]:
+        """Keep the seconds of a block under `name`; they survive an interruption between stages."""
+        started = time.perf_counter()
+        yield
+        seconds = self.seconds()
+        seconds[name] = time.perf_counter() - started
+        save_state(self.directory.checkpoints / "seconds.ckpt", seconds)
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of the stages so far."""
+        path = self.directory.checkpoints / "seconds.ckpt"
+        return dict(load_state(path)) if path.exists() else {}
+
+    def on_epoch(self, row: EpochRow) -> None:
+        """Write and say what an epoch brought."""
+        add_row(self.directory.rows, row)
+        self.log(epoch_line(row))
+
+
+def _fit_stage(place: Workplace, stage: str, model: SSALModel) -> SSALModel:
+    """Train `model`, from the last checkpoint if there is one of this stage."""
+    directory, job = place.directory, place.job
+    resume = directory.last if directory.last.exists() and saved_stage(directory.last) == stage else None
+    if resume is not None:
+        place.log(f"going on with the {stage} training from its last finished epoch")
+    fitted = fit(
+        model,
+        job.train_loader(),
+        job.eval_loader(job.heldout),
+        job.plan(),
+        stage=stage,
+        checkpoints=directory.checkpoints,
+        resume_from=resume,
+        on_epoch=place.on_epoch,
+        progress=place.progress,
+        loggers=make_loggers(job.settings.logger, directory.path, stage),
+    )
+    return fitted.model
+
+
+def train_baseline(place: Workplace) -> SSALModel:
+    """The backbone alone, trained or read from the run."""
+    model = place.job.make_model(())
+    path = place.directory.baseline
+    if path.exists():
+        state = load_state(path)
+        try:
+            model.load_state_dict(state)
+        except (RuntimeError, AttributeError, TypeError):
+            raise RunError(f"{path} holds the weights of another network") from None
+        return model.eval()
+    model = _fit_stage(place, "baseline", model)
+    save_state(path, model.state_dict())
+    return model
+
+
+def measure_confusion(place: Workplace, baseline: SSALModel) -> NDArray[np.float64] | NDArray[np.int64]:
+    """Confusion of the baseline on training data, never on test data.
+
+    Soft confusion averages over all training images, hard counts are taken from the held-out part only,
+    since a network has learnt the answers for the rest.
+    """
+    job, path = place.job, place.directory.confusion
+    if path.exists():
+        return load_confusion(path)[0]
+    classes = len(job.data.class_names)
+    with place.timed("confusion"):
+        if job.settings.confusion == "soft":
+            total = SoftConfusion(classes)
+            loader = job.eval_loader(job.data.train)(rank=0, world_size=1)
+            for outputs, batch in iterate_outputs(baseline, loader, job.precision):
+                total.add(outputs.main.softmax(dim=1), batch.targets)
+            confusion = total.result()
+        else:
+            loader = job.eval_loader(job.heldout)(rank=0, world_size=1)
+            seen = collect_outputs(baseline, loader, job.precision)
+            confusion = confusion_matrix(seen.outputs.main.argmax(dim=1), seen.targets, classes)
+    save_confusion(path, confusion, job.data.class_names)
+    return confusion
+
+
+def _file_names(taps: tuple[str, ...]) -> list[str]:
+    """One file name per tap; two branches on one tap are numbered."""
+    names: list[str] = []
+    for tap in taps:
+        name = re.sub(r"[^\w.-]", "_", tap)
+        names.append(name if name not in names else f"{name}-{names.count(name) + len(names)}")
+    return [f"{name}.json" for name in names]
+
+
+def find_groups(place: Workplace, confusion: NDArray[np.float64] | NDArray[np.int64]) -> tuple[Grouping, ...]:
+    """One grouping per branch, derived or read from the run."""
+    job, folder = place.job, place.directory.groups
+    paths = [folder / name for name in _file_names(job.taps)]
+    if all(path.exists() for path in paths):
+        return tuple(Grouping.load(path) for path in paths)
+    with place.timed("grouping"):
+        groupings = make_groupings(job.items, confusion, job.data.class_names, job.settings)
+    for grouping, path, tap in zip(groupings, paths, job.taps, strict=True):
+        grouping.save(path)
+        place.log(
+            f"branch at {tap}: {grouping.num_groups} groups hold {100 * grouping.share(confusion):.1f} % "
+            "of the confusion"
+        )
+    return groupings
+
+
+def train_joint(place: Workplace, groupings: tuple[Grouping, ...]) -> SSALModel:
+    """Backbone and branches, trained together from the start (§3.3)."""
+    return _fit_stage(place, "joint", place.job.make_model(groupings))
+
+
+def training_seconds(place: Workplace) -> dict[str, float]:
+    """Seconds of both trainings and of the stages between."""
+    rows = place.directory.rows
+    fitted = {stage: stage_seconds(rows, stage) for stage in ("baseline", "joint")}
+    return fitted | place.seconds()
+
+
+def write_metrics(place: Workplace, metrics: dict[str, object]) -> None:
+    """Write `metrics.json`, the last thing that a run does."""
+    write_json(place.directory.metrics, metrics)

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ssal.errors import InputError, RunError
+from ssal.weights import load_fitting, read_weights
+
+
+def network(outputs: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 5), nn.Linear(5, outputs))
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda state: state, lambda state: {"state_dict": state}, lambda s: {"model": s}]
+)
+def test_torch_files_are_read_through_their_wrappers(tmp_path: Path, wrap: object) -> None:
+    source = network()
+    torch.save(wrap(source.state_dict()), tmp_path / "w.pt")
+    target = network()
+    report = load_fitting(target, read_weights(tmp_path / "w.pt"))
+    assert len(report.loaded) == 4 and not report.missing
+    assert torch.equal(target[1].weight, source[1].weight)
+
+
+def test_safetensors_with_prefixes_and_another_head(tmp_path: Path) -> None:
+    source = network(outputs=7)
+    save_file(
+        {f"module.{name}": value for name, value in source.state_dict().items()}, tmp_path / "w.safetensors"
+    )
+    target = network()
+    report = load_fitting(target, read_weights(tmp_path / "w.safetensors"))
+    assert set(report.loaded) == {"0.weight", "0.bias"}
+    assert any("1.weight (7, 5) for (3, 5)" in text for text in report.mismatched)
+    assert "2 of 4 tensors loaded" in str(report)
+    assert torch.equal(target[0].weight, source[0].weight)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no weight fits Sequential"):
+        load_fitting(network(), {"conv.weight": torch.zeros(1)})
+
+
+class Payload:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (open, (str(Payload.target), "w"))
+
+    target: Path
+
+
+def test_a_pickle_payload_is_never_executed(tmp_path: Path) -> None:
+    Payload.target = tmp_path / "executed"
+    torch.save({"state_dict": {"w": torch.zeros(1)}, "extra": Payload()}, tmp_path / "evil.pt")
+    with pytest.raises(RunError, match="cannot|safely"):
+        read_weights(tmp_path / "evil.pt")
+    assert not Payload.target.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04."])
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_broken_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError, match=name):
+        read_weights(tmp_path / name)
+    with pytest.raises(RunError, match="no weights file"):
+        read_weights(tmp_path / "missing.pt")
+
+
+def test_files_without_tensors_are_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3}, tmp_path / "w.pt")
+    with pytest.raises(RunError, match="no tensors"):
+        read_weights(tmp_path / "w.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(RunError, match="list, not a state dict"):
+        read_weights(tmp_path / "list.pt")
