@@ -47,6 +47,14 @@ trees = st.recursive(
 )
 
 
+def test_memory_format_is_kept(tmp_path: Path) -> None:
+    image = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    save_state(tmp_path / "state.ckpt", [image, image.contiguous()])
+    first, second = load_state(tmp_path / "state.ckpt")
+    assert first.stride() == image.stride() and second.is_contiguous()
+    assert torch.equal(first, image)
+
+
 @given(trees)
 def test_any_plain_tree_comes_back(tmp_path_factory: pytest.TempPathFactory, tree: Any) -> None:
     path = tmp_path_factory.mktemp("tree") / "state.ckpt"

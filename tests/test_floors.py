@@ -28,6 +28,7 @@ FLOORS = [
     {"run"},
     {"experiments", "report"},
     {"cli"},
+    {"__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

@@ -15,6 +15,16 @@ from torch import Tensor
 from ssal.errors import RunError
 from ssal.files import write_bytes
 
+_FORMATS = {False: torch.contiguous_format, True: torch.channels_last}
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return (
+        tensor.ndim == 4
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
+
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     """Replace tensors by references and everything JSON lacks by tagged lists."""
@@ -23,7 +33,7 @@ def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
             name = f"{len(tensors):06d}"
             # A copy of its own: safetensors refuses tensors that share memory.
             tensors[name] = value.detach().cpu().contiguous().clone()
-            return {"tensor": name}
+            return {"tensor": name, "channels_last": _is_channels_last(value)}
         case dict():
             items = cast("dict[Any, Any]", value).items()
             return {"dict": [[_pack(key, tensors), _pack(item, tensors)] for key, item in items]}
@@ -39,8 +49,9 @@ def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     match value:
-        case {"tensor": name}:
-            return tensors[name]
+        case {"tensor": name, "channels_last": channels_last}:
+            # Fused optimisers walk through memory: a moment must lie there as its parameter does.
+            return tensors[name].contiguous(memory_format=_FORMATS[bool(channels_last)])
         case {"dict": items}:
             return {_unpack(key, tensors): _unpack(item, tensors) for key, item in items}
         case {"list": items}:

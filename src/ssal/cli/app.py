@@ -10,18 +10,19 @@ import typer
 
 from ssal.cli import doctor, evaluate, explain, groups, layers, predict, train
 from ssal.cli.output import complain
+from ssal.cli.texts import help_text
 from ssal.errors import SsalError
 
-_INTRODUCTION = """Classifiers that show their evidence.
-
-Examples:
-
-    ssal train glyphs                          a first run, two to four minutes
-    ssal train photos/ --epochs 30 --out runs/photos
-    ssal predict runs/photos new/*.jpg         classes, with the groups each branch saw
-    ssal groups show runs/photos               which classes look alike
-    ssal layers resnet50                       where a branch can be attached
-"""
+_INTRODUCTION = help_text(
+    "Image classifiers that show their evidence.",
+    "ssal train glyphs                      a first run, a few minutes",
+    "ssal train photos/ --epochs 30 --out runs/photos",
+    "ssal predict runs/photos new/*.jpg     classes, with the groups each branch saw",
+    "ssal explain runs/photos new/one.jpg   what decided, and where in the image",
+    "ssal groups show runs/photos           which classes look alike",
+    "ssal layers resnet50                   where a branch can be attached",
+    more="ssal VERB --help has more examples.",
+)
 
 app = typer.Typer(
     name="ssal",
@@ -52,13 +53,13 @@ def _options(  # pyright: ignore[reportUnusedFunction]
     pass
 
 
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("explain")(explain.explain)
+app.command("train", help=train.HELP)(train.train)
+app.command("eval", help=evaluate.HELP)(evaluate.evaluate)
+app.command("predict", help=predict.HELP)(predict.predict)
+app.command("explain", help=explain.HELP)(explain.explain)
 app.add_typer(groups.app, name="groups")
-app.command("layers")(layers.layers)
-app.command("doctor")(doctor.doctor)
+app.command("layers", help=layers.HELP)(layers.layers)
+app.command("doctor", help=doctor.HELP)(doctor.doctor)
 
 
 def main() -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import typer
 
 from ssal.cli.output import say
+from ssal.cli.texts import help_text
+
+HELP = help_text(
+    "Check this machine: versions, processor, precision, memory, optional packages.",
+    "ssal doctor",
+    more="""Each line says ok, note or fault; the exit status is 1 if there is a fault.""",
+)
 
 
 def doctor() -> None:
-    """Check this machine: versions, processor, precision, memory, optional packages.
-
-    Examples:
-
-        ssal doctor
-
-    Each line says ok, note or fault; the exit status is 1 if there is a fault.
-    """
+    """Check this machine: versions, processor, precision, memory, optional packages."""
     from ssal.run.health import examine
 
     findings = examine()

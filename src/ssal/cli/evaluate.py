@@ -8,6 +8,14 @@ from typing import Annotated
 import typer
 
 from ssal.cli.output import say
+from ssal.cli.texts import help_text
+
+HELP = help_text(
+    "Measure a trained model again, on its test data or on other data.",
+    "ssal eval runs/glyphs-1",
+    "ssal eval runs/photos --data new-photos/",
+    more="""Prints the result table and writes eval/predictions.parquet in the run.""",
+)
 
 
 def evaluate(
@@ -15,15 +23,7 @@ def evaluate(
     data: Annotated[str | None, typer.Option(help="Other data with the same classes.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the files of named data are.")] = None,
 ) -> None:
-    """Measure a trained model again on its test data, or on other data.
-
-    Examples:
-        ssal eval runs/glyphs-1
-
-        ssal eval runs/photos --data new-photos/
-
-    Prints the result table and writes eval/predictions.parquet in the run.
-    """
+    """Measure a trained model again, on its test data or on other data."""
     from ssal.run import evaluate_run
 
     say(evaluate_run(run, data=data, data_dir=data_dir))

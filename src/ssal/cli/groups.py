@@ -8,22 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssal.cli.output import say
+from ssal.cli.texts import help_text
 
 if TYPE_CHECKING:
     from ssal.grouping import Grouping
 
-app = typer.Typer(
-    help="""Derive, show and compare groups of look-alike classes.
-
-Examples:
-
-    ssal groups show runs/glyphs-1
-    ssal groups derive runs/glyphs-1 --num-groups 20 --out groups.json
-    ssal groups compare runs/glyphs-1/groups/layer1.json groups.json --confusion runs/glyphs-1
-""",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+HELP = help_text(
+    "Derive, show and compare groups of look-alike classes.",
+    "ssal groups show runs/glyphs-1",
+    "ssal groups derive runs/glyphs-1 --num-groups 20 --out groups.json",
+    "ssal groups compare runs/glyphs-1/groups/layer1.json groups.json --confusion runs/glyphs-1",
 )
+
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
 
 
 def _confusion_file(path: Path) -> Path:
@@ -86,7 +83,9 @@ def show(
     if (source / "confusion.npz").exists():
         confusion = load_confusion(source / "confusion.npz")[0]
     for name, grouping in _read(source).items():
-        share = "" if confusion is None else f", {100 * grouping.share(confusion):.1f} % of the confusion inside"
+        share = (
+            "" if confusion is None else f", {100 * grouping.share(confusion):.1f} % of the confusion inside"
+        )
         smallest, largest = min(grouping.sizes), max(grouping.sizes)
         sizes = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
         head = f"{name}: {grouping.num_groups} groups of {sizes} classes{share}"
@@ -109,6 +108,8 @@ def compare(
     score = agreement(*groupings)
     matrix = None if confusion is None else load_confusion(_confusion_file(confusion))[0]
     for path, grouping in zip((first, second), groupings, strict=True):
-        share = "" if matrix is None else f", share of the confusion inside {100 * grouping.share(matrix):.1f} %"
+        share = (
+            "" if matrix is None else f", share of the confusion inside {100 * grouping.share(matrix):.1f} %"
+        )
         say(f"{path}: {grouping.num_groups} groups{share}")
     say(f"agreement (adjusted Rand index; 1 for equal, 0 for chance): {score:.3f}")

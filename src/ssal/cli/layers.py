@@ -7,6 +7,16 @@ from typing import Annotated
 import typer
 
 from ssal.cli.output import say
+from ssal.cli.texts import help_text
+
+HELP = help_text(
+    "List the layers where a branch can be attached.",
+    "ssal layers resnet18_cifar --width 16",
+    "ssal layers vit_tiny_patch16_224 --depth 2",
+    more="""Shows each layer's output, brought to channels × height × width, and what the default branch
+would add there, in percent of the network's FLOPs. The taps that auto takes for three branches are
+marked.""",
+)
 
 
 def layers(
@@ -19,16 +29,7 @@ def layers(
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 100,
     depth: Annotated[int, typer.Option(help="Show names with at most so many dots.")] = 1,
 ) -> None:
-    """List the layers where a branch can be attached.
-
-    Examples:
-        ssal layers resnet18_cifar --width 16
-
-        ssal layers vit_tiny_patch16_224 --depth 2
-
-    Shows each layer's output, brought to channels × height × width, and what the default branch would add
-    there, in percent of the network's FLOPs. The taps that auto takes for three branches are marked.
-    """
+    """List the layers where a branch can be attached."""
     from ssal.run import describe_layers
 
     size = None if image_size is None else (image_size, image_size)

@@ -9,6 +9,15 @@ from typing import Annotated
 import typer
 
 from ssal.cli.output import complain, say
+from ssal.cli.texts import help_text
+
+HELP = help_text(
+    "Predict images: class, probability, top five, and the group that each branch saw.",
+    "ssal predict runs/glyphs-1 letter.png",
+    "ssal predict runs/photos new/ --out predictions.csv",
+    more="""An image that cannot be read gets a row with the error; the rest goes on,
+and the exit status is 1.""",
+)
 
 
 def predict(
@@ -23,15 +32,7 @@ def predict(
         typer.Option(help="package.module:callable that makes the backbone, where the run needs it."),
     ] = None,
 ) -> None:
-    """Predict images: class, probability, top five, and the group that each branch saw.
-
-    Examples:
-        ssal predict runs/glyphs-1 letter.png
-
-        ssal predict runs/photos new/ --out predictions.csv
-
-    An image that cannot be read gets a row with the error; the rest goes on, and the exit status is 1.
-    """
+    """Predict images: class, probability, top five, and the group that each branch saw."""
     from ssal.run import load, write_predictions
     from ssal.run.predictor import image_files
     from ssal.run.rows import FORMATS, print_predictions

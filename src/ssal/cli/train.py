@@ -9,23 +9,21 @@ from typing import Annotated, Any
 import typer
 
 from ssal.cli.output import say
+from ssal.cli.texts import help_text
 
-_HELP = """Train a classifier with branches, and measure what the branches bring.
-
-Examples:
-
-    ssal train glyphs
-    ssal train cifar100 --data-dir data/cifar100 --width 16 --epochs 10
-    ssal train photos/ --groups 5,10,all --taps layer2,layer3,layer4
-    ssal train glyphs --set optimizer.momentum=0.8 --print-config
-    ssal train --resume runs/glyphs-1
-
-DATA is glyphs, digits, cifar100, tiny-imagenet, imagenet, a folder with train/ and val/ or test/,
+HELP = help_text(
+    "Train a classifier with branches, and measure what the branches bring.",
+    "ssal train glyphs",
+    "ssal train cifar100 --data-dir data/cifar100 --width 16 --epochs 10",
+    "ssal train photos/ --groups 5,10,all --taps layer2,layer3,layer4",
+    "ssal train glyphs --set optimizer.momentum=0.8 --print-config",
+    "ssal train --resume runs/glyphs-1",
+    more="""DATA is glyphs, digits, cifar100, tiny-imagenet, imagenet, a folder with train/ and val/ or test/,
 one folder of class folders (which is split), a Parquet file or folder, or hf:NAME.
 
 A baseline is trained first; the classes it confuses are grouped; then the network is trained again
-together with a branch per grouping. The test data are looked at once, at the end.
-"""
+together with a branch per grouping. The test data are looked at once, at the end.""",
+)
 
 
 def train(
@@ -126,6 +124,3 @@ def train(
         say(describe_plan(settings))
         return
     start_training(settings, out, overwrite=overwrite, echo=say, progress=sys.stderr.isatty())
-
-
-train.__doc__ = _HELP

@@ -1,1 +1,54 @@
-"""Image data sets and the input pipeline."""
+"""Image data sets and the input pipeline: `open_data` makes a `DataBundle`, the loaders make its batches.
+
+| step | modules |
+|---|---|
+| any image → upright 8-bit pixels | `pixels`, `decode` |
+| labelled sets, in memory or as files | `items`, `imagesets`, `classes`, `split` |
+| where data come from | `sources` (interface, registry), one module per source, `folder`, `parquet`, `hub` |
+| size, channels, memory, unreadable files | `headers`, `memory`, `unreadable`, `settle`, `bundle` |
+| pixels → input of the network | `preprocess` |
+| order and augmentation from (seed, epoch, sample) | `randomness`, `sampler`, `augment` |
+| batches | `loader`, `arrayloader`, `fileloader` |
+"""
+
+# The named sources register themselves.
+from ssal.data import builtin, cifar100, imagenet, tiny_imagenet  # noqa: F401 # pyright: ignore[reportUnusedImport]
+from ssal.data.augment import Augmentation
+from ssal.data.batch import Batch, BatchLoader
+from ssal.data.bundle import DataBundle, open_data
+from ssal.data.classes import Hierarchy
+from ssal.data.decode import IMAGE_SUFFIXES, ImageInput, decode_image
+from ssal.data.imagesets import ArraySet, FileSet, ImageSet
+from ssal.data.loader import eval_loader, train_loader
+from ssal.data.preprocess import Preprocess
+from ssal.data.sampler import epoch_order
+from ssal.data.sources import RawData, SourceOptions, register_source, source_names, split_off_test
+from ssal.data.split import holdout_split
+from ssal.data.unreadable import Unreadable, find_unreadable
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ArraySet",
+    "Augmentation",
+    "Batch",
+    "BatchLoader",
+    "DataBundle",
+    "FileSet",
+    "Hierarchy",
+    "ImageInput",
+    "ImageSet",
+    "Preprocess",
+    "RawData",
+    "SourceOptions",
+    "Unreadable",
+    "decode_image",
+    "epoch_order",
+    "eval_loader",
+    "find_unreadable",
+    "holdout_split",
+    "open_data",
+    "register_source",
+    "source_names",
+    "split_off_test",
+    "train_loader",
+]

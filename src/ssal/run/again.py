@@ -54,8 +54,8 @@ def evaluate_run(path: Path, *, data: str | None = None, data_dir: Path | None =
     bundle = open_data(
         data or settings.data,
         data_dir=data_dir or settings.data_dir,
-        image_size=saved.preprocess.image_size[0] if data else settings.image_size,
-        seed=settings.seed,
+        image_size=saved.preprocess.image_size,
+        channels=saved.preprocess.channels,
     )
     images = _with_classes(bundle.test, saved.class_names)
     loader = eval_loader(images, saved.preprocess, batch_size=250, workers=settings.workers)
@@ -65,6 +65,8 @@ def evaluate_run(path: Path, *, data: str | None = None, data_dir: Path | None =
     metrics, ways = measure(seen, saved, plain)
     table = predictions_table(seen.indices, seen.targets, ways, seen.outputs, saved.model, saved.class_names)
     write_bytes(directory.predictions, table)
-    zero = dict.fromkeys(("baseline", "confusion", "grouping", "joint", "exponents", "linear_combination"), 0.0)
+    zero: dict[str, float] = dict.fromkeys(
+        ("baseline", "confusion", "grouping", "joint", "exponents", "linear_combination"), 0.0
+    )
     metrics |= costs(saved.model, saved.combination, zero) | {"seconds": {}}
     return f"{bundle.name}: {len(images):,} images\n{format_table(metrics)}"

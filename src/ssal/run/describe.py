@@ -48,7 +48,7 @@ def describe_plan(settings: Settings) -> str:
     lines = [
         f"data      {data.name}: {len(job.fitting):,} images to train on, {len(job.heldout):,} held out, "
         f"{len(data.test):,} to test on, {len(data.class_names)} classes",
-        f"batch     {tuple(batches[0].images.shape)}, {len(loader)} batches an epoch, precision {job.precision}",
+        f"batch     {tuple(batches[0].images.shape)}, {len(loader)} an epoch, precision {job.precision}",
         _describe_model("baseline", baseline, job),
         _describe_model("joint", joint, job),
     ]
@@ -75,7 +75,12 @@ def _default_size(model: str) -> tuple[int, int]:
 
 
 def describe_layers(
-    model: str, num_classes: int, channels: int, image_size: tuple[int, int] | None, width: int | None, depth: int
+    model: str,
+    num_classes: int,
+    channels: int,
+    image_size: tuple[int, int] | None,
+    width: int | None,
+    depth: int,
 ) -> str:
     """The layers of a network where a branch can be attached, with what the default branch costs there.
 

@@ -89,7 +89,7 @@ def _storage() -> Iterator[Finding]:
             pass
     except OSError as error:
         yield Finding("note", f"this folder cannot be written to ({error.strerror}); give --out")
-    shared = Path("/dev/shm")  # noqa: S108
+    shared = Path("/dev/shm")
     if sys.platform == "linux" and shared.exists():
         stat = os.statvfs(shared)
         free = stat.f_bavail * stat.f_frsize / 1e9

@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from ssal.grouping import Grouping
 from torch import nn
 
 from ssal.backbones import create_backbone, list_backbones
@@ -24,6 +23,7 @@ from ssal.data import (
     train_loader,
 )
 from ssal.errors import InputError
+from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
 from ssal.run.resolve import check_groups, default_groups, one_each, with_data_defaults
 from ssal.run.saved import BackboneSpec
@@ -205,7 +205,6 @@ def prepare(settings: Settings) -> Job:
         settings.data,
         data_dir=settings.data_dir,
         image_size=settings.image_size,
-        seed=settings.seed,
         skip_bad=settings.skip_bad,
     )
     classes = len(data.class_names)

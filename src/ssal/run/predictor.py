@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
+from ssal.data import IMAGE_SUFFIXES
 from ssal.errors import DataError, InputError, RunError
+from ssal.evidence import Evidence, explain
 from ssal.joint import Exponents, Outputs, joint_log_prob
 from ssal.run.saved import SavedModel, load_model
 
@@ -102,16 +105,12 @@ class Predictor:
         main, branches = self.exponents
         return joint_log_prob(outputs, self.saved.model.labels, branches, main)
 
-    @overload
-    def predict(self, images: str | Path | NDArray[Any] | Tensor | Any) -> Prediction: ...
-    @overload
-    def predict(self, images: Sequence[Any]) -> list[Prediction]: ...
     def predict(self, images: Any) -> Prediction | list[Prediction]:
         """Predict one image, or several.
 
         Args:
-            images: a path, PIL image, uint8 array [H, W] or [H, W, C], or float tensor [C, H, W] that is
-                already normalised; a folder, or a sequence of these, gives a list.
+            images: a path, PIL image, array [H, W] or [H, W, C], or tensor [C, H, W], of pixels 0–255 or
+                0–1; a folder, or a sequence of these, gives a list.
 
         Raises:
             DataError: an image cannot be read, or a folder holds none.
@@ -125,6 +124,30 @@ class Predictor:
                     raise result
             return [result for result in results if isinstance(result, Prediction)]
         return self._predict([self.preprocess(images)])[0]
+
+    @overload
+    def explain(self, images: list[Any] | tuple[Any, ...]) -> list[Evidence]: ...
+    @overload
+    def explain(self, images: str | Path | NDArray[Any] | Tensor | Image.Image) -> Evidence: ...
+    def explain(self, images: Any) -> Evidence | list[Evidence]:
+        """Take the prediction of one image, or of each in a list, apart: see `ssal.evidence.Evidence`.
+
+        Args:
+            images: a path, PIL image, array or tensor as `predict` takes it, or a list of these.
+
+        Raises:
+            DataError: an image cannot be read.
+            InputError: the model was loaded in mode `main`, without its branches.
+        """
+        if self.mode == "main":
+            raise InputError("an explanation needs the branches; load the run in mode joint, not main")
+        several = isinstance(images, list | tuple)
+        tensors = [self.preprocess(image) for image in cast(list[Any], images if several else [images])]
+        if not tensors:
+            return []
+        batch = torch.stack(tensors).to(self.device)
+        found = explain(self.saved.model, batch, self.exponents, self.class_names)
+        return found if several else found[0]
 
     def predict_each(
         self, images: Iterable[Any], batch_size: int = _BATCH
@@ -178,9 +201,6 @@ class Predictor:
         )
 
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
-
-
 def image_files(paths: Sequence[Path]) -> list[Path]:
     """Files as given, and the images inside folders in the order of their names.
 
@@ -190,7 +210,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
             if not found:
                 raise DataError(f"no image in the folder {path}")
             files += found

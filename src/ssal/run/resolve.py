@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ssal.grouping import Grouping, group_classes
-
 from ssal.config import Settings
 from ssal.errors import InputError
+from ssal.grouping import Grouping, group_classes
 
 _T = TypeVar("_T")
 

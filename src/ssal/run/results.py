@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from ssal.metrics import error_detection_auroc, summarise
 from torch import Tensor
 
 from ssal.joint import Outputs
+from ssal.metrics import error_detection_auroc, summarise
 from ssal.model import SSALModel
 
 WAYS = ("baseline", "TR", "JP", "LC")

@@ -15,6 +15,9 @@ from ssal.run.predictor import Prediction, Predictor
 
 FORMATS = (".csv", ".jsonl")
 
+# What a spreadsheet takes for the start of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def as_record(file: Path, result: Prediction | DataError) -> dict[str, Any]:
     """One prediction, or one error, as plain values."""
@@ -43,7 +46,7 @@ def as_record(file: Path, result: Prediction | DataError) -> dict[str, Any]:
 def _cell(value: object) -> str:
     """A value as a spreadsheet may show it: never as a formula."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text[:1] in "=+-@\t\r" and not isinstance(value, int | float) else text
+    return f"'{text}" if text.startswith(_FORMULA) and not isinstance(value, int | float) else text
 
 
 def _csv_row(record: dict[str, Any], branches: Sequence[str]) -> dict[str, str]:

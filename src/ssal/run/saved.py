@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
-from ssal.grouping import Grouping
 from torch import Tensor, nn
 
 from ssal.backbones import create_backbone
@@ -20,6 +19,7 @@ from ssal.branches import light_layout
 from ssal.data import Preprocess
 from ssal.errors import RunError, SsalError
 from ssal.files import write_bytes, write_json, write_text
+from ssal.grouping import Grouping
 from ssal.joint import Exponents, LinearCombination
 from ssal.model import Branch, SSALModel
 
@@ -243,4 +243,4 @@ def _combination(state: dict[str, Tensor], classes: int) -> LinearCombination | 
         or len(parts["weight"]) != classes
     ):
         raise RunError("the linear combination saved with the model is for other classes")
-    return LinearCombination(cast(Tensor, parts["weight"]), cast(Tensor, parts["bias"]))
+    return LinearCombination(parts["weight"], parts["bias"])

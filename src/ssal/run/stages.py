@@ -8,14 +8,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from ssal.grouping import Grouping
-
 from ssal.checkpoint import load_state, save_state
-from ssal.confusion import SoftConfusion, confusion_matrix, load_confusion, save_confusion
+from ssal.confusion import Confusion, SoftConfusion, confusion_matrix, load_confusion, save_confusion
 from ssal.errors import RunError
 from ssal.files import write_json
+from ssal.grouping import Grouping
 from ssal.model import SSALModel
 from ssal.run.directory import RunDirectory
 from ssal.run.job import Job
@@ -90,7 +87,7 @@ def train_baseline(place: Workplace) -> SSALModel:
     return model
 
 
-def measure_confusion(place: Workplace, baseline: SSALModel) -> NDArray[np.float64] | NDArray[np.int64]:
+def measure_confusion(place: Workplace, baseline: SSALModel) -> Confusion:
     """Confusion of the baseline on training data, never on test data.
 
     Soft confusion averages over all training images, hard counts are taken from the held-out part only,
@@ -105,8 +102,8 @@ def measure_confusion(place: Workplace, baseline: SSALModel) -> NDArray[np.float
             total = SoftConfusion(classes)
             loader = job.eval_loader(job.data.train)(rank=0, world_size=1)
             for outputs, batch in iterate_outputs(baseline, loader, job.precision):
-                total.add(outputs.main.softmax(dim=1), batch.targets)
-            confusion = total.result()
+                total.update(outputs.main.softmax(dim=1), batch.targets)
+            confusion = total.matrix()
         else:
             loader = job.eval_loader(job.heldout)(rank=0, world_size=1)
             seen = collect_outputs(baseline, loader, job.precision)
@@ -124,7 +121,7 @@ def _file_names(taps: tuple[str, ...]) -> list[str]:
     return [f"{name}.json" for name in names]
 
 
-def find_groups(place: Workplace, confusion: NDArray[np.float64] | NDArray[np.int64]) -> tuple[Grouping, ...]:
+def find_groups(place: Workplace, confusion: Confusion) -> tuple[Grouping, ...]:
     """One grouping per branch, derived or read from the run."""
     job, folder = place.job, place.directory.groups
     paths = [folder / name for name in _file_names(job.taps)]

@@ -104,6 +104,10 @@ def fit(
     with warnings.catch_warnings():
         # Advice about DataLoader workers and log intervals that does not apply to our loaders.
         warnings.simplefilter("ignore", PossibleUserWarning)
+        # The folder holds the checkpoints of this very run.
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists", UserWarning)
+        # Lightning's own use of what the newest PyTorch deprecates.
+        warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated", FutureWarning)
         trainer = Trainer(
             accelerator="auto",
             devices=plan.devices,

@@ -58,7 +58,7 @@ def check_finite(loss: Tensor, outputs: Outputs, batch: Batch, model: SSALModel)
     broken = [name for name, part in zip(names, parts, strict=True) if not bool(torch.isfinite(part).all())]
     samples = ", ".join(str(index) for index in batch.indices[:8].tolist())
     raise DataError(
-        f"the loss of {broken[0] if broken else 'the sum of all parts'} is {float(loss)} at samples "
+        f"the loss of {broken[0] if broken else 'the sum of all parts'} is {float(loss.detach())} at samples "
         f"{samples}…; a lower --lr or optimizer.clip_norm may help"
     )
 

@@ -1,0 +1,7 @@
+"""The evidence of a prediction: what each part said, how much it counted, and where it looked."""
+
+from ssal.evidence.evidence import Evidence, Part
+from ssal.evidence.explanation import explain
+from ssal.evidence.terms import class_terms
+
+__all__ = ["Evidence", "Part", "class_terms", "explain"]
