@@ -123,7 +123,7 @@ def test_one_image_in_every_form_gives_one_prediction(finished: ssal.Run, tmp_pa
     forms = [array, array[..., 0], picture, tmp_path / "digit.png", str(tmp_path / "digit.png")]
     results = [predictor.predict(form) for form in forms]
     assert all(result == results[0] for result in results)
-    assert [result for result in predictor.predict(tmp_path)] == results[:1]
+    assert predictor.predict(tmp_path) == results[:1]
 
 
 def test_an_unreadable_image_keeps_its_place(finished: ssal.Run, tmp_path: Path) -> None:

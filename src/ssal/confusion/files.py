@@ -22,7 +22,7 @@ from ssal.files import write_bytes
 _VERSION = 1
 _SPARSE_KEYS = ("data", "indices", "indptr", "shape")
 # What an archive may unpack to: far above a dense matrix of 10,000 classes.
-_LARGEST = 4 << 30
+_LARGEST = 2 << 30
 
 
 def save_confusion(path: str | Path, confusion: object, class_names: Sequence[str] | None = None) -> None:
@@ -90,7 +90,9 @@ def load_confusion(
         raise DataError(
             f"{source}: damaged, or no {source.suffix} file that holds a confusion matrix"
         ) from None
-    return (checked, names) if sparse.issparse(matrix) else (matrix, names)
+    if isinstance(checked, np.ndarray):
+        return np.asarray(matrix), names
+    return sparse.csr_array(checked, dtype=matrix.dtype), names
 
 
 def _check_names(names: Sequence[str], num_classes: int) -> None:

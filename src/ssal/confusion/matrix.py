@@ -48,12 +48,10 @@ def check_confusion(confusion: object) -> Confusion:
         return matrix
     dense = as_array(confusion, "the confusion matrix").astype(np.float64)
     _check_square(dense.shape)
-    # One cheap pass for the usual case: NaN and infinity survive into the sum.
-    if not (np.isfinite(dense.sum()) and dense.min() >= 0):
-        wrong = np.argwhere(~((dense >= 0) & np.isfinite(dense)))
-        if wrong.size:
-            row, column = (int(index) for index in wrong[0])
-            raise _bad_entry(row, column, float(dense[row, column]))
+    # NaN survives into both extremes.
+    if not (np.isfinite(dense.max()) and dense.min() >= 0):
+        row, column = np.argwhere(~((dense >= 0) & np.isfinite(dense)))[0].tolist()
+        raise _bad_entry(row, column, float(dense[row, column]))
     return dense
 
 

@@ -23,7 +23,8 @@ class Part:
         probability: probability of the group (or class) in the part's own eyes, 0–1.
         agrees: whether the winner of the joint prediction is among the members.
         terms: η·log p of each candidate, in the order of `Evidence.candidates`.
-        without: the class that would win if the part were left out; None where no other part counts.
+        without: the class that would win if the part were left out; several where they would share the first
+            place, as the classes of a group do without the main classifier; none where no other part counts.
         map: float32 [H, W] from 0 to 1, where the evidence lies: for the winner in the main classifier, for
             the predicted group in a branch. None where the part reads no maps.
         method: how the map was made, `CAM` or `Grad-CAM`; None without map.
@@ -36,7 +37,7 @@ class Part:
     probability: float
     agrees: bool
     terms: tuple[float, ...]
-    without: int | None
+    without: tuple[int, ...]
     map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     method: str | None = None
 
@@ -107,7 +108,7 @@ class Evidence:
     @property
     def decisive(self) -> tuple[Part, ...]:
         """The parts without which another class would have won."""
-        return tuple(part for part in self.parts if part.without not in (None, self.winner))
+        return tuple(part for part in self.parts if part.without and self.winner not in part.without)
 
     @property
     def agreement(self) -> int:

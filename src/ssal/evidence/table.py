@@ -39,13 +39,14 @@ def _number(value: float) -> str:
 
 
 def _without(evidence: Evidence, part: Part) -> str:
-    if part.without is None:
-        return "–"
-    return (
-        "same"
-        if part.without == evidence.winner
-        else readable(evidence.class_names[part.without], _NAME_WIDTH)
-    )
+    match part.without:
+        case ():
+            return "–"
+        case (only,):
+            name = readable(evidence.class_names[only], _NAME_WIDTH)
+            return "same" if only == evidence.winner else name
+        case several:
+            return f"tie of {len(several)}"
 
 
 def _rows(evidence: Evidence) -> list[str]:
@@ -77,6 +78,13 @@ def _spoken(part: Part) -> str:
     return f"the {part.name}" if part.tap is None else readable(part.name)
 
 
+def _alternatives(evidence: Evidence, classes: tuple[int, ...], limit: int = 4) -> str:
+    names = [readable(name, _SPOKEN_WIDTH) for name in evidence.names(classes[:limit])]
+    if len(classes) > limit:
+        names.append(f"one of {len(classes) - limit} others")
+    return " or ".join(names)
+
+
 def verdict(evidence: Evidence) -> list[str]:
     """Sentences: which part decided, and which ones changed the answer."""
     first, second = (readable(name, _SPOKEN_WIDTH) for name in evidence.names(evidence.candidates[:2]))
@@ -85,13 +93,11 @@ def verdict(evidence: Evidence) -> list[str]:
         f"decided by {_spoken(part)}: it favours {first} over {second} by {part.margin:.2f}, "
         f"all parts together by {evidence.margin:.2f}"
     ]
-    changes: dict[int, list[str]] = {}
+    changes: dict[tuple[int, ...], list[str]] = {}
     for decisive in evidence.decisive:
-        if decisive.without is not None:
-            changes.setdefault(decisive.without, []).append(_spoken(decisive))
-    for answer, parts in changes.items():
-        other = readable(evidence.class_names[answer], _SPOKEN_WIDTH)
-        lines.append(f"without {' or '.join(parts)} the answer would be {other}")
+        changes.setdefault(decisive.without, []).append(_spoken(decisive))
+    for answers, parts in changes.items():
+        lines.append(f"without {' or '.join(parts)} the answer would be {_alternatives(evidence, answers)}")
     return lines if changes else [*lines, "no part changed the answer by itself"]
 
 

@@ -12,6 +12,9 @@ from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, Outputs, label_map
 
+# Classes of the same groups get the same terms, up to rounding.
+_TIE = 1e-9
+
 
 def class_terms(outputs: Outputs, groupings: Sequence[Grouping | Tensor], exponents: Exponents) -> Tensor:
     """What each part adds to the joint log-probability of each class, before normalisation (§3.4).
@@ -49,17 +52,19 @@ def _weighted(logits: Tensor, exponent: float) -> Tensor:
     return scores * exponent if exponent != 0 else torch.zeros_like(scores)
 
 
-def winners_without(terms: Tensor) -> list[int | None]:
-    """The class that would win if one part were left out, for each part of one sample.
+def winners_without(terms: Tensor) -> list[tuple[int, ...]]:
+    """The classes that would come first if one part were left out, for each part of one sample.
 
     Args:
         terms: [B + 1, C] of one sample, as `class_terms` gives them.
 
     Returns:
-        One class id for each part; None where the remaining parts are silent, so that no class wins.
+        For each part the ids of the classes in first place, ascending; none where the other parts are silent.
     """
-    winners: list[int | None] = []
+    winners: list[tuple[int, ...]] = []
     for index in range(len(terms)):
         rest = torch.cat([terms[:index], terms[index + 1 :]])
-        winners.append(int(rest.sum(dim=0).argmax()) if bool(rest.any()) else None)
+        totals = rest.sum(dim=0)
+        first = totals >= totals.max() - _TIE
+        winners.append(tuple(first.nonzero()[:, 0].tolist()) if bool(rest.any()) else ())
     return winners

@@ -85,6 +85,8 @@ def _parse_json(content: bytes) -> tuple[list[int], list[str] | None]:
     labels = [-1] * sum(len(group.classes) for group in document.groups)
     names: list[str] = [""] * len(labels)
     for number, group in enumerate(document.groups):
+        if not group.classes:
+            raise DataError(f"group {number} has no class")
         if group.names is not None and len(group.names) != len(group.classes):
             raise DataError(f"group {number} has {len(group.classes)} classes, but {len(group.names)} names")
         for index, name in zip(group.classes, group.names or [""] * len(group.classes), strict=True):

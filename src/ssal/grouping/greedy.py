@@ -22,12 +22,12 @@ def greedy_groups(affinity: Confusion, num_groups: int, generator: np.random.Gen
     The k classes of highest average distance to all others start the clusters. Then, again and again, the
     class and the open cluster of smallest mean distance come together. A cluster is open while it holds fewer
     than C/k classes; so that sizes differ by at most one, only C mod k clusters get beyond ⌊C/k⌋. Of tied
-    classes the first wins: the caller shuffles them to break ties at random.
+    pairs the first wins, or any where there are many: the caller shuffles the classes to make that random.
 
     Args:
         affinity: [C, C] negative distance up to a constant: S for join, -S for split; diagonal 0.
         num_groups: k, from 2 to C/2.
-        generator: breaks the ties between clusters.
+        generator: chooses where many clusters tie.
 
     Returns:
         [C] cluster of each class.

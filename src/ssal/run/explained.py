@@ -20,7 +20,7 @@ def file_name(text: str) -> str:
     '_layer1.0_conv'
     """
     clean = re.sub(r"[^\w.-]+", "_", text).lstrip(".-")
-    return clean[:80] or "_"
+    return clean[:50] or "_"
 
 
 def _candidates(evidence: Evidence) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def _part(evidence: Evidence, part: Part, picture: str | None) -> dict[str, Any]
         "exponent": part.exponent,
         "terms": [{"class": name, "term": term} for name, term in zip(names, part.terms, strict=True)],
         "margin": part.margin,
-        "without": None if part.without is None else evidence.class_names[part.without],
+        "without": list(evidence.names(part.without)),
         "group": None if part.tap is None else part.predicted,
         "members": list(evidence.names(part.members)),
         "probability": part.probability,

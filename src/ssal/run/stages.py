@@ -8,6 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+
 from ssal.checkpoint import load_state, save_state
 from ssal.confusion import Confusion, SoftConfusion, confusion_matrix, load_confusion, save_confusion
 from ssal.errors import RunError
@@ -103,11 +105,12 @@ def measure_confusion(place: Workplace, baseline: SSALModel) -> Confusion:
             loader = job.eval_loader(job.data.train)(rank=0, world_size=1)
             for outputs, batch in iterate_outputs(baseline, loader, job.precision):
                 total.update(outputs.main.softmax(dim=1), batch.targets)
-            confusion = total.matrix()
+            confusion: Confusion = total.matrix()
         else:
             loader = job.eval_loader(job.heldout)(rank=0, world_size=1)
             seen = collect_outputs(baseline, loader, job.precision)
-            confusion = confusion_matrix(seen.outputs.main.argmax(dim=1), seen.targets, classes)
+            counts = confusion_matrix(seen.outputs.main.argmax(dim=1), seen.targets, classes)
+            confusion = counts.astype(np.float64)
     save_confusion(path, confusion, job.data.class_names)
     return confusion
 

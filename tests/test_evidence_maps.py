@@ -1,0 +1,244 @@
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+import ssal.backbones  # noqa: F401  (registers the names)
+from ssal.evidence import explain
+from ssal.evidence.maps import class_activation_map, from_maps, gradient_map, to_input_size
+from ssal.evidence.sources import find_sources
+from ssal.grouping import Grouping
+from ssal.joint import Exponents
+from ssal.model import Branch, SSALModel
+from ssal.taps import TapShape, to_maps
+
+CLASSES = 7
+TOKENS = {"embed_dim": 12, "depth": 2, "num_heads": 2, "img_size": 16, "patch_size": 4}
+
+
+def lively(model: nn.Module) -> nn.Module:
+    """Large weights, so that predictions and maps differ between images and parts."""
+    torch.manual_seed(3)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=2.0)
+            nn.init.normal_(module.bias, std=0.5)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.2)
+    return model
+
+
+def small_model() -> SSALModel:
+    """Three branches on two convolutions; the weights are large, so that the parts differ."""
+    torch.manual_seed(3)
+    early = nn.Sequential(nn.Conv2d(1, 5, 3, padding=1), nn.BatchNorm2d(5), nn.ReLU(inplace=True))
+    late = nn.Sequential(nn.Conv2d(5, 6, 3, stride=2, padding=1), nn.Tanh())
+    pool, fc = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout()), nn.Linear(6, CLASSES)
+    branches = [
+        Branch("early", Grouping.random(CLASSES, 3, seed=0), layout="cbr 4,3,1 | gap", exponent=0.8),
+        Branch("early", Grouping.random(CLASSES, 2, seed=1), layout="gap | dense 6", exponent=1.1),
+        Branch("late", Grouping.identity(CLASSES), layout="gap", exponent=0.6),
+    ]
+    net = nn.Sequential(OrderedDict(early=early, late=late, pool=pool, fc=fc))
+    return lively(SSALModel(net, branches, (1, 9, 6)))
+
+
+def images(count: int = 4) -> torch.Tensor:
+    return torch.randn((count, 1, 9, 6), generator=torch.Generator().manual_seed(5))
+
+
+def bilinear(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bilinear interpolation between the centres of cells, in plain numpy."""
+
+    def weights(small: int, large: int) -> np.ndarray:
+        centres = np.clip((np.arange(large) + 0.5) * small / large - 0.5, 0, small - 1)
+        matrix = np.zeros((large, small))
+        for row, centre in enumerate(centres):
+            low = min(int(centre), max(0, small - 2))
+            matrix[row, low] += 1 - (centre - low)
+            if small > 1:
+                matrix[row, low + 1] += centre - low
+        return matrix
+
+    return weights(values.shape[0], height) @ values @ weights(values.shape[1], width).T
+
+
+def normalised(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    large = bilinear(values, height, width)
+    return (large - large.min()) / (large.max() - large.min())
+
+
+def test_a_cam_is_the_weighted_sum_of_the_maps() -> None:
+    model = small_model().eval()
+    net = model.backbone
+    found = explain(model, images(20), Exponents(0.1, (1.0, 1.0, 1.0)))
+    # The map of the main classifier is that for the winner, whether it voted for it or not.
+    assert {evidence.parts[0].agrees for evidence in found} == {True, False}
+    for image, evidence in zip(images(20), found, strict=True):
+        with torch.no_grad():
+            early = net.early(image[None])
+            late = net.late(early)
+            convolved = model.branches[0].body[0](early)
+        main, first, _, third = evidence.parts
+        for part, maps, weight in (
+            (main, late, net.fc.weight[evidence.winner]),
+            (first, convolved, model.branches[0].head.weight[first.predicted]),
+            (third, late, model.branches[2].head.weight[third.predicted]),
+        ):
+            cam = sum(w * a for w, a in zip(weight.tolist(), maps[0].double().numpy(), strict=True))
+            assert part.method == "CAM"
+            assert part.map is not None and part.map.shape == (9, 6) and part.map.dtype == np.float32
+            assert np.allclose(part.map, normalised(cam, 9, 6), atol=1e-5)
+            assert part.map.min() == 0 and part.map.max() == 1
+
+
+def test_a_cam_is_what_each_place_adds_to_the_logit() -> None:
+    """By finite differences: scaling the maps at one place moves the logit by the value there over h·w."""
+    net = small_model().eval().backbone.double()
+    image = images(1).double()
+    with torch.no_grad():
+        maps = net.late(net.early(image))
+        cam = class_activation_map(maps[0], net.fc.weight[2])
+        assert float(cam.mean() + net.fc.bias[2]) == pytest.approx(float(net(image)[0, 2]), abs=1e-9)
+        for row, column in np.ndindex(*cam.shape):
+            step = torch.ones_like(maps)
+            step[..., row, column] += 1e-4
+            handle = net.late.register_forward_hook(lambda _m, _i, out, step=step: out * step)
+            slope = (net(image) - net.fc(maps.mean(dim=(2, 3))))[0, 2] / 1e-4
+            handle.remove()
+            assert float(slope) * cam.numel() == pytest.approx(float(cam[row, column]), abs=1e-6)
+
+
+def test_grad_cam_where_the_head_is_not_linear() -> None:
+    model = small_model().eval()
+    branch = model.branches[1]
+    for image, evidence in zip(images(), explain(model, images()), strict=True):
+        part = evidence.parts[2]
+        maps = model.backbone.early(image[None]).detach().requires_grad_()
+        branch(maps)[0, part.predicted].backward()
+        weight = maps.grad[0].mean(dim=(1, 2))
+        expected = torch.einsum("c,chw->hw", weight, maps[0].detach()).double().numpy()
+        assert part.method == "Grad-CAM"
+        assert np.allclose(part.map, normalised(expected, 9, 6), atol=1e-4)
+
+
+def test_grad_cam_of_a_linear_head_is_the_cam() -> None:
+    model = small_model().eval()
+    source = find_sources(model)[0]
+    assert source is not None and source.head is model.backbone.fc
+    image = images(1)
+    values = gradient_map(lambda x: model(x).main, image, source, 4)
+    with torch.no_grad():
+        maps = model.backbone.late(model.backbone.early(image))
+    cam = class_activation_map(maps[0], model.backbone.fc.weight[4])
+    assert torch.allclose(values.double() * cam.numel(), cam, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [
+        (TapShape("", "NCHW", 5, 2, 3), (1, 5, 2, 3)),
+        (TapShape("", "NHWC", 5, 2, 3), (1, 2, 3, 5)),
+        (TapShape("", "NLC", 5, 2, 3), (1, 6, 5)),
+        (TapShape("", "NLC", 5, 2, 3, prefix_tokens=2), (1, 8, 5)),
+    ],
+)
+def test_every_layout_goes_to_maps_and_back(shape: TapShape, sizes: tuple[int, ...]) -> None:
+    output = torch.randn(sizes)
+    maps = to_maps(output, shape)
+    assert maps.shape == (1, 5, 2, 3)
+    assert torch.equal(from_maps(maps, output, shape), output)
+
+
+def test_grad_cam_of_a_branch_that_pools_tokens() -> None:
+    torch.manual_seed(0)
+    net = timm.create_model("vit_tiny_patch16_224", num_classes=CLASSES, **TOKENS)
+    branch = Branch("blocks.0", Grouping.random(CLASSES, 3), layout="gap | dense 8")
+    model = lively(SSALModel(net, [branch], (3, 16, 16))).eval()
+    image = torch.randn(1, 3, 16, 16)
+    [evidence] = explain(model, image)
+    part = evidence.parts[1]
+    with torch.no_grad():
+        tokens = net.blocks[0](net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(image)))))
+    maps = tokens[:, 1:].transpose(1, 2).reshape(1, 12, 4, 4).requires_grad_()
+    model.branches[0](maps)[0, part.predicted].backward()
+    expected = torch.einsum("c,chw->hw", maps.grad[0].mean(dim=(1, 2)), maps[0].detach()).double().numpy()
+    assert part.method == "Grad-CAM"
+    assert np.allclose(part.map, normalised(expected, 16, 16), atol=1e-4)
+
+
+def source_of(net: nn.Module, shape: tuple[int, ...]) -> tuple[str, str] | None:
+    """Layer and method of the main classifier's map."""
+    model = SSALModel(net, [], shape).eval()
+    source = find_sources(model)[0]
+    if source is None:
+        return None
+    [name] = [name for name, layer in net.named_modules() if layer is source.layer]
+    return name, source.method
+
+
+def test_true_cams_are_told_from_others_by_what_the_head_reads() -> None:
+    torch.manual_seed(0)
+
+    def made(name: str, **options: object) -> nn.Module:
+        return timm.create_model(name, num_classes=9, **options)
+
+    assert source_of(made("resnet18_cifar", width=4), (3, 32, 32)) == ("layer4", "CAM")
+    assert source_of(made("resnet18_cifar", width=4, global_pool="max"), (3, 32, 32)) == (
+        "layer4",
+        "Grad-CAM",
+    )
+    assert source_of(made("wrn16_2", in_chans=1), (1, 28, 28)) == ("norm", "CAM")
+    hidden = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 9), nn.Tanh(), nn.Linear(9, 9)
+    )
+    assert source_of(hidden, (3, 8, 8)) == ("0", "Grad-CAM")
+    untrained = made("vit_tiny_patch16_224", **TOKENS)
+    nn.init.zeros_(untrained.head.weight)
+    assert source_of(untrained, (3, 16, 16)) is None
+    # Behind the last attention, only the class token has a way to the logits.
+    assert source_of(made("vit_tiny_patch16_224", **TOKENS), (3, 16, 16)) == ("blocks.1.norm1", "Grad-CAM")
+    frozen = made("vit_tiny_patch16_224", **TOKENS).requires_grad_(False)
+    assert source_of(frozen, (3, 16, 16)) == ("blocks.1.norm1", "Grad-CAM")
+    averaged = made("vit_tiny_patch16_224", global_pool="avg", fc_norm=False, class_token=False, **TOKENS)
+    assert source_of(averaged, (3, 16, 16)) == ("norm", "CAM")
+    swin = made(
+        "swin_tiny_patch4_window7_224",
+        img_size=32,
+        window_size=2,
+        embed_dim=8,
+        depths=(1, 1),
+        num_heads=(1, 2),
+    )
+    assert source_of(swin, (3, 32, 32)) == ("norm", "CAM")
+
+
+def test_no_map_without_places() -> None:
+    flat = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, CLASSES))
+    model = SSALModel(flat, [Branch("1", Grouping.random(CLASSES, 3), layout="dense 8")], (6,))
+    [evidence] = explain(model, torch.randn(1, 6))
+    assert [(part.map, part.method) for part in evidence.parts] == [(None, None)] * 2
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, CLASSES))
+    model = SSALModel(dense, [Branch("2", Grouping.random(CLASSES, 3), layout="dense 8")], (1, 8, 8))
+    [evidence] = explain(model, torch.randn(1, 1, 8, 8))
+    assert [part.map for part in evidence.parts] == [None, None]
+    # A branch that has shrunk its maps to one place.
+    model = SSALModel(
+        small_model().release(),
+        [Branch("late", Grouping.random(CLASSES, 3), layout="cbr 4,9,9 | gap")],
+        (1, 9, 6),
+    )
+    [evidence] = explain(model, images(1))
+    assert evidence.parts[0].map is not None
+    assert evidence.parts[1].map is None and evidence.parts[1].method is None
+
+
+def test_a_flat_map_stays_flat() -> None:
+    flat = torch.full((4, 4), 3.0) + torch.rand(4, 4) * 1e-8
+    values = to_input_size(flat, (8, 8))
+    assert values is not None and values.shape == (8, 8) and not values.any()
+    assert to_input_size(torch.ones(1, 1), (8, 8)) is None
