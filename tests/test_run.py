@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import ssal
-from ssal.checkpoint import load_state
+from ssal.checkpoint import load_state, save_state
 from ssal.config import make_settings
 from ssal.data import open_data
 from ssal.errors import DataError, InputError, RunError
@@ -140,6 +140,13 @@ def test_measuring_again_gives_the_same_table(finished: ssal.Run) -> None:
     text = evaluate_run(finished.path)
     for way in ("baseline", "TR", "JP", "LC"):
         assert f"{finished.metrics[way]['top1']:.2f}" in text
+
+
+def test_a_baseline_of_another_network_is_named(finished: ssal.Run, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    save_state(tmp_path / "run" / "checkpoints" / "baseline.ckpt", {"backbone.conv1.weight": torch.zeros(3)})
+    with pytest.raises(RunError, match="baseline.ckpt holds the weights of another network"):
+        evaluate_run(tmp_path / "run")
 
 
 def test_a_run_is_not_overwritten_by_accident(finished: ssal.Run) -> None:

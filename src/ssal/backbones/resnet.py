@@ -6,8 +6,8 @@ speaks of a max-pooling before the first residual block: the networks whose name
 
 Convolutions start from Kaiming's normal distribution (fan-out) and norms from one, as in He et al. 2016.
 `zero_init_last=True` starts the last norm of each residual path from zero, timm's convention for long
-trainings; in short ones it costs much: after four epochs on 20,000 images of CIFAR-100 a ResNet-18 of width 16
-had 16.9 % right with it and 27.5 % without.
+trainings; in short ones it costs much: after four epochs on 20,000 images of CIFAR-100 a ResNet-18 of
+width 16 had 16.9 % right with it and 27.5 % without.
 """
 
 from collections import OrderedDict

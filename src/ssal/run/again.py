@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ssal.checkpoint import load_state
 from ssal.config import make_settings, read_yaml
 from ssal.data import ImageSet, eval_loader, open_data
 from ssal.errors import DataError, RunError
@@ -17,6 +16,7 @@ from ssal.run.directory import RunDirectory
 from ssal.run.finish import costs, measure
 from ssal.run.results import format_table, predictions_table
 from ssal.run.saved import build_backbone, load_model
+from ssal.run.stages import read_baseline
 from ssal.training import collect_outputs
 
 
@@ -60,7 +60,7 @@ def evaluate_run(path: Path, *, data: str | None = None, data_dir: Path | None =
     images = _with_classes(bundle.test, saved.class_names)
     loader = eval_loader(images, saved.preprocess, batch_size=250, workers=settings.workers)
     baseline = SSALModel(build_backbone(saved.backbone), [], saved.model.input_shape)
-    baseline.load_state_dict(load_state(directory.baseline))
+    read_baseline(directory.baseline, baseline)
     plain, seen = collect_outputs(baseline, loader), collect_outputs(saved.model, loader)
     metrics, ways = measure(seen, saved, plain)
     table = predictions_table(seen.indices, seen.targets, ways, seen.outputs, saved.model, saved.class_names)

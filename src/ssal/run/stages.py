@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -78,15 +79,24 @@ def train_baseline(place: Workplace) -> SSALModel:
     model = place.job.make_model(())
     path = place.directory.baseline
     if path.exists():
-        state = load_state(path)
-        try:
-            model.load_state_dict(state)
-        except (RuntimeError, AttributeError, TypeError):
-            raise RunError(f"{path} holds the weights of another network") from None
-        return model.eval()
+        return read_baseline(path, model)
     model = _fit_stage(place, "baseline", model)
     save_state(path, model.state_dict())
     return model
+
+
+def read_baseline(path: Path, model: SSALModel) -> SSALModel:
+    """Fill `model` with the baseline's weights from `path`.
+
+    Raises:
+        RunError: the file is missing, damaged, or of another network.
+    """
+    state = load_state(path)
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError):
+        raise RunError(f"{path} holds the weights of another network") from None
+    return model.eval()
 
 
 def measure_confusion(place: Workplace, baseline: SSALModel) -> Confusion:
