@@ -208,6 +208,24 @@ def test_wrong_settings_leave_no_folder(tmp_path: Path) -> None:
         assert not (tmp_path / "run").exists(), change
 
 
+def test_a_time_budget_sets_the_epochs_for_good(tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = make_settings(SETTINGS, {"epochs": None, "time_budget": 0.001})
+    start_training(settings, tmp_path / "run", echo=said.append)
+    assert any("fit the time budget" in line for line in said)
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["epochs"] == 1
+
+
+def test_weights_from_a_file_are_used_and_reported(finished: ssal.Run, tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = make_settings(
+        SETTINGS, {"weights": str(finished.path / "model" / "model.safetensors"), "epochs": 1, "lr": 1e-6}
+    )
+    run = start_training(settings, tmp_path / "run", echo=said.append)
+    assert any("122 of 122 tensors loaded; unused: " in line for line in said), said
+    assert run.metrics["baseline"]["top1"] == pytest.approx(finished.metrics["TR"]["top1"], abs=2)
+
+
 def test_a_grouping_file_for_other_classes_is_refused(tmp_path: Path) -> None:
     ssal.Grouping.random(12, 3, seed=0).save(tmp_path / "groups.json")
     with pytest.raises(InputError, match="groups 12 classes, the data have 10"):

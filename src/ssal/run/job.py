@@ -146,6 +146,8 @@ class Job:
     def decide(self, say: Callable[[str], None]) -> Job:
         """Measure what is to be decided on this machine: precision, and epochs that fit a time budget."""
         settings = self.settings
+        if settings.weights is not None:
+            say(f"{settings.weights}: {self.make_backbone()[1]}")
         models = [self.make_model(()), self.make_model(self.blank_groupings())]
         if settings.precision == "auto":
             settings = settings.model_copy(
