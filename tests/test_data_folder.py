@@ -267,3 +267,14 @@ class TestUnreadable:
             path.write_bytes(b"rubbish")
         with pytest.raises(DataError, match="cannot be read"):
             open_data(root, skip_bad=True)
+
+
+def test_a_class_may_be_called_train(image_folder) -> None:
+    data = open_data(image_folder("set", {"bus": 8, "tank": 8, "train": 8}))
+    assert data.class_names == ("bus", "tank", "train")
+
+
+def test_images_right_below_train_and_test_are_no_classes(image_folder) -> None:
+    root = image_folder("set", {"train": 4, "test": 4})
+    with pytest.raises(DataError, match="no folders of images"):
+        open_data(root)

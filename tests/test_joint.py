@@ -201,6 +201,12 @@ def test_linear_combination_for_two_classes() -> None:
     assert float((scores.argmax(dim=1) == target).double().mean()) > 0.7
 
 
+def test_linear_combination_of_one_sample_a_class() -> None:
+    outputs = Outputs(3 * torch.eye(6))
+    scores = LinearCombination.fit(outputs, torch.arange(6)).log_prob(outputs)
+    assert scores.argmax(dim=1).tolist() == list(range(6))
+
+
 def test_linear_combination_needs_every_class() -> None:
     outputs, target = some_outputs()
     with pytest.raises(InputError, match=r"none of \[2\]"):

@@ -223,7 +223,8 @@ def test_weights_from_a_file_are_used_and_reported(finished: ssal.Run, tmp_path:
     )
     run = start_training(settings, tmp_path / "run", echo=said.append)
     assert any("122 of 122 tensors loaded; unused: " in line for line in said), said
-    assert run.metrics["baseline"]["top1"] == pytest.approx(finished.metrics["TR"]["top1"], abs=2)
+    # At this rate of learning, an epoch from random weights stays near one in ten.
+    assert run.metrics["baseline"]["top1"] > 60
 
 
 def test_a_grouping_file_for_other_classes_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -255,7 +256,9 @@ class LinearCombination:
         scale = float(features.std()) or 1.0
         features /= scale
         # The matrices are small: threads of BLAS would wait for each other most of the time.
-        with threadpool_limits(1):
+        with threadpool_limits(1), warnings.catch_warnings():
+            # Few held-out samples per class are what there is.
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             model = _regression(_best_strength(features, labels)).fit(features, labels)
         weight = torch.from_numpy(model.coef_ / scale).float()
         bias = torch.from_numpy(model.intercept_).float()

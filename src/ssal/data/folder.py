@@ -19,7 +19,7 @@ def read_folder(root: Path, options: SourceOptions) -> RawData:
     Raises:
         DataError: There are no images, or a class folder has none.
     """
-    if not (root / "train").is_dir():
+    if not _has_parts(root):
         train, test = split_off_test(read_class_folders(root), options)
         return RawData(train, test, notes=(_split_note(root, options),))
     train = read_class_folders(root / "train")
@@ -30,6 +30,15 @@ def read_folder(root: Path, options: SourceOptions) -> RawData:
         return RawData(kept, test, notes=(_split_note(root / "train", options),))
     notes = tuple(f"{root / name} is not used: {root / usable[0]} is the test data" for name in usable[1:])
     return RawData(train, read_class_folders(root / usable[0]), notes=notes)
+
+
+def _has_parts(root: Path) -> bool:
+    """Whether the folder is divided in parts; a train/ of images among other classes is itself a class."""
+    train = root / "train"
+    if not train.is_dir():
+        return False
+    others = set(_class_folders(root)) - {"train", *_TEST_FOLDERS}
+    return not (others and flat_images(train) and not _class_folders(train))
 
 
 def read_class_folders(root: Path) -> FileSet:
