@@ -163,6 +163,16 @@ def test_separable_samples_meet_the_bound() -> None:
     assert 0 <= fitted.main <= 100 and 0 <= fitted.branches[0] <= 100
 
 
+def test_a_lower_bound_is_kept_and_still_optimal() -> None:
+    target = torch.arange(6)
+    outputs = Outputs(10 * torch.eye(6), (10 * torch.eye(6),))
+    fitted = fit_exponents(outputs, target, [Grouping.identity(6)], largest=1.5)
+    values = np.array([fitted.main, *fitted.branches])
+    gradient = joint_nll(values, outputs, target, [Grouping.identity(6)])[1]
+    assert (values <= 1.5).all()
+    assert (gradient[values == 1.5] <= 0).all() and np.abs(gradient[values < 1.5]).max(initial=0) < 1e-5
+
+
 def test_no_held_out_sample_is_an_error() -> None:
     with pytest.raises(InputError, match="at least one held-out sample"):
         fit_exponents(Outputs(torch.zeros(0, 4)), torch.zeros(0, dtype=torch.int64), [])

@@ -50,6 +50,9 @@ class BranchSettings(_Section):
     exponents: Literal["fit"] | Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
         default="fit", description="exponents η of the joint prediction: 'fit' on held-out data, or given"
     )
+    largest_exponent: float = Field(
+        default=3.0, gt=0, description="upper bound of fitted exponents, against overconfidence on few images"
+    )
     main_weight: float = Field(default=1.0, gt=0, description="loss weight λ_0 of the main classifier")
 
 

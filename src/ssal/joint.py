@@ -168,16 +168,23 @@ def joint_nll(
     return float(loss) / len(target), gradient.cpu().numpy() / len(target)
 
 
-def fit_exponents(outputs: Outputs, target: Tensor, groupings: Sequence[Grouping | Tensor]) -> Exponents:
+def fit_exponents(
+    outputs: Outputs,
+    target: Tensor,
+    groupings: Sequence[Grouping | Tensor],
+    largest: float = _LARGEST_EXPONENT,
+) -> Exponents:
     """Fit the exponents of the joint prediction to held-out samples.
 
     The negative log-likelihood is convex in (η_0, η_1 … η_B), so that the minimum found is the global one
-    under 0 ≤ η ≤ 100; the upper bound is met only where the samples are separable.
+    under 0 ≤ η ≤ `largest`. Where a part is right on every sample, the likelihood rises with its exponent
+    for ever: with few samples a lower bound keeps the prediction from being far too sure.
 
     Args:
         outputs: logits of N held-out samples, detached.
         target: their true classes, int64 [N].
         groupings: one map class → group for each branch.
+        largest: upper bound of each exponent.
 
     Raises:
         InputError: there is no sample, or the number of groupings is not that of the branches.
@@ -185,14 +192,14 @@ def fit_exponents(outputs: Outputs, target: Tensor, groupings: Sequence[Grouping
     _check(outputs, groupings)
     if len(target) == 0:
         raise InputError("exponents need at least one held-out sample, got none")
-    start = np.full(1 + len(outputs.groups), 1 / (1 + len(outputs.groups)))
+    start = np.full(1 + len(outputs.groups), min(largest, 1 / (1 + len(outputs.groups))))
     result = minimize(
         joint_nll,
         start,
         args=(outputs, target, groupings),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(0.0, _LARGEST_EXPONENT)] * len(start),
+        bounds=[(0.0, largest)] * len(start),
         options={"gtol": 1e-9, "ftol": 1e-15, "maxiter": 1000},
     )
     main, *branches = (float(value) for value in result.x)

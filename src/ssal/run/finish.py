@@ -35,8 +35,12 @@ def fit_prediction(place: Workplace, model: SSALModel) -> SavedModel:
     seen = collect_outputs(model, job.eval_loader(job.heldout)(rank=0, world_size=1))
     labels = [label.cpu() for label in model.labels]
     with place.timed("exponents"):
-        given = job.settings.branch.exponents
-        exponents = fit_exponents(seen.outputs, seen.targets, labels) if given == "fit" else model.exponents
+        asked = job.settings.branch
+        exponents = (
+            fit_exponents(seen.outputs, seen.targets, labels, asked.largest_exponent)
+            if asked.exponents == "fit"
+            else model.exponents
+        )
     with place.timed("linear_combination"):
         combination = LinearCombination.fit(seen.outputs, seen.targets)
     saved = SavedModel(model, job.backbone, job.data.class_names, job.preprocess, exponents, combination)

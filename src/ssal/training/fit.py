@@ -55,6 +55,19 @@ def _checkpoints(folder: Path) -> list[Callback]:
     ]
 
 
+class EpochBar(TQDMProgressBar):
+    """A bar for the batches of an epoch, which makes room for the line that sums the epoch up."""
+
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, int | str | float | dict[str, float]]:
+        """Show none: the line has them."""
+        return {}
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Clear the bar before the line is printed."""
+        super().on_train_epoch_end(trainer, pl_module)
+        self.train_progress_bar.clear()
+
+
 def _ignore(row: EpochRow) -> None:
     pass
 
@@ -99,7 +112,7 @@ def fit(
     module = TrainingModule(model, plan, train_loader, val_loader, stage, on_epoch)
     callbacks: list[Callback] = [] if checkpoints is None else _checkpoints(checkpoints)
     if progress:
-        callbacks.append(TQDMProgressBar(leave=False))
+        callbacks.append(EpochBar(leave=False))
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # Advice about DataLoader workers and log intervals that does not apply to our loaders.
