@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ssal.cli.backbone import backbone_factory
 from ssal.cli.output import say
 from ssal.cli.texts import help_text
-
-if TYPE_CHECKING:
-    from torch import nn
-
 
 HELP = help_text(
     "Explain a prediction: what each part contributed, which one decided, and where it looked.",
@@ -43,15 +39,5 @@ def explain(
     from ssal.run.explained import file_name, write_explanation
 
     folder = out or run / "explain" / file_name(image.stem)
-    evidence = write_explanation(load(run, backbone=_factory(model)), image, folder)
+    evidence = write_explanation(load(run, backbone=backbone_factory(model)), image, folder)
     say(f"{image}: {format_evidence(evidence)}\n\nsaved in {folder}: explain.png, evidence.json")
-
-
-def _factory(name: str | None) -> Callable[..., nn.Module] | None:
-    if name is None:
-        return None
-    from functools import partial
-
-    from ssal.backbones import create_backbone
-
-    return partial(create_backbone, name)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ssal.cli.backbone import backbone_factory
 from ssal.cli.output import complain, say
 from ssal.cli.texts import help_text
 
@@ -42,7 +43,7 @@ def predict(
 
         raise InputError(f"--out must end in {' or '.join(FORMATS)}, not {out.name!r}")
     files = image_files(images)
-    predictor = load(run, mode, backbone=_factory(model))  # type: ignore[arg-type]
+    predictor = load(run, mode, backbone=backbone_factory(model))  # type: ignore[arg-type]
     if out is None:
         failures = print_predictions(predictor, files, say, as_text=sys.stdout.isatty())
     else:
@@ -51,13 +52,3 @@ def predict(
     if failures:
         complain(f"ssal: {failures} of {len(files)} images could not be read; see their rows")
         raise typer.Exit(1)
-
-
-def _factory(name: str | None) -> object:
-    if name is None:
-        return None
-    from functools import partial
-
-    from ssal.backbones import create_backbone
-
-    return partial(create_backbone, name)
