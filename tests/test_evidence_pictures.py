@@ -1,6 +1,5 @@
 import re
 import warnings
-from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -16,40 +15,9 @@ from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import Branch, SSALModel
 
-CLASSES = 7
+from .lively import images, small_model
+
 NAMES = ("zero", "one", "two", "three", "four", "five", "six")
-
-
-def lively(model: nn.Module) -> nn.Module:
-    """Large weights, so that predictions and maps differ between images and parts."""
-    torch.manual_seed(3)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=2.0)
-            nn.init.normal_(module.bias, std=0.5)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.running_mean, std=0.2)
-    return model
-
-
-def small_model() -> SSALModel:
-    """Three branches on two convolutions; the weights are large, so that the parts differ."""
-    torch.manual_seed(3)
-    early = nn.Sequential(nn.Conv2d(1, 5, 3, padding=1), nn.BatchNorm2d(5), nn.ReLU(inplace=True))
-    late = nn.Sequential(nn.Conv2d(5, 6, 3, stride=2, padding=1), nn.Tanh())
-    pool, fc = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout()), nn.Linear(6, CLASSES)
-    branches = [
-        Branch("early", Grouping.random(CLASSES, 3, seed=0), layout="cbr 4,3,1 | gap", exponent=0.8),
-        Branch("early", Grouping.random(CLASSES, 2, seed=1), layout="gap | dense 6", exponent=1.1),
-        Branch("late", Grouping.identity(CLASSES), layout="gap", exponent=0.6),
-    ]
-    net = nn.Sequential(OrderedDict(early=early, late=late, pool=pool, fc=fc))
-    return lively(SSALModel(net, branches, (1, 9, 6)))
-
-
-def images(count: int = 4) -> torch.Tensor:
-    return torch.randn((count, 1, 9, 6), generator=torch.Generator().manual_seed(5))
 
 
 ODD = (
