@@ -11,9 +11,11 @@ from ssal.checkpoint import load_state
 from ssal.data import ArraySet, Augmentation, Preprocess, epoch_order, eval_loader, train_loader
 from ssal.errors import DataError, InputError, RunError
 from ssal.grouping import Grouping
-from ssal.model import Branch, SSALModel
+from ssal.model import Branch, GroupedNetwork, SSALModel
 from ssal.training import (
     EpochRow,
+    JointLoss,
+    Step,
     TrainingPlan,
     choose_precision,
     collect_outputs,
@@ -231,3 +233,30 @@ def test_probes_leave_the_model_alone() -> None:
     assert equal(before, weights(subject))
     assert torch.equal(state, torch.get_rng_state())
     assert all(parameter.grad is None for parameter in subject.parameters())
+
+
+def test_objectives_take_turns_on_each_batch() -> None:
+    """Two objectives are two optimiser steps a batch, as a plain loop of torch does them."""
+
+    class Squares:
+        def __call__(self, model: GroupedNetwork, images: Tensor, targets: Tensor) -> Step:
+            outputs = model(images)
+            return Step(outputs.main.square().mean() + outputs.groups[0].square().mean(), outputs)
+
+    plan = TrainingPlan(epochs=2, momentum=0.5, nesterov=False)
+    fitted = fit(model(nn.GroupNorm), *loaders(), plan, objectives=[JointLoss(), Squares()])
+
+    twin = model(nn.GroupNorm).train()
+    optimizer = make_optimizer(twin, plan)
+    batches = loaders()[0](rank=0, world_size=1)
+    schedule = make_schedule(optimizer, plan, 2 * len(batches))
+    for epoch in range(2):
+        batches.set_epoch(epoch)
+        for batch in batches:
+            for objective in (JointLoss(), Squares()):
+                optimizer.zero_grad()
+                objective(twin, batch.images, batch.targets).loss.backward()
+                optimizer.step()
+            schedule.step()
+    for name, value in twin.state_dict().items():
+        torch.testing.assert_close(fitted.model.state_dict()[name], value)

@@ -34,7 +34,47 @@ class Branch:
     exponent: float = 1.0
 
 
-class SSALModel(nn.Module):
+class GroupedNetwork(nn.Module):
+    """A network whose output is `Outputs`: logits of the classes, and of groups of classes.
+
+    What the trainer, the joint prediction and the measures need to know of a network. `SSALModel` is one;
+    another one implements `forward` from images [N, *input_shape] to `Outputs`, with one tensor of group
+    logits for each of its `specs`.
+
+    Attributes:
+        specs: what each part that predicts groups reads and predicts, and how much it counts.
+        num_classes: C.
+        input_shape: shape of one sample.
+        branches: modules with a weight decay of their own, see `ssal.training.TrainingPlan`.
+    """
+
+    def __init__(self, specs: Sequence[Branch], num_classes: int, input_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.specs = tuple(specs)
+        check_groupings([spec.grouping for spec in self.specs], num_classes)
+        self.num_classes = num_classes
+        self.input_shape = tuple(input_shape)
+        self.branches = nn.ModuleList()
+        for index, spec in enumerate(self.specs):
+            self.register_buffer(f"labels{index}", label_map(spec.grouping), persistent=False)
+
+    @property
+    def labels(self) -> tuple[Tensor, ...]:
+        """The maps class → group [C] of the branches, on the device of the model."""
+        return tuple(self.get_buffer(f"labels{index}") for index in range(len(self.specs)))
+
+    @property
+    def exponents(self) -> Exponents:
+        """η_0 = 1 and the exponents that the branches were given."""
+        return Exponents(1.0, tuple(branch.exponent for branch in self.specs))
+
+    def log_prob(self, images: Tensor, exponents: Exponents | None = None) -> Tensor:
+        """Joint log-probabilities [N, C] of images, by the given or else the model's own exponents."""
+        main, branches = exponents or self.exponents
+        return joint_log_prob(self(images), self.labels, branches, main)
+
+
+class SSALModel(GroupedNetwork):
     """A classifier with branches; without any, it is the backbone with its logits as `Outputs`.
 
     The backbone is used as it is: its weights stay under `backbone.` with their own names, so that
@@ -61,32 +101,16 @@ class SSALModel(nn.Module):
     def __init__(
         self, backbone: nn.Module, branches: Sequence[Branch], input_shape: Sequence[int] = (3, 32, 32)
     ) -> None:
-        super().__init__()
-        self.num_classes = output_size(backbone, input_shape)
-        self.specs = tuple(branches)
-        check_groupings([branch.grouping for branch in self.specs], self.num_classes)
-        self.input_shape = tuple(input_shape)
+        super().__init__(branches, output_size(backbone, input_shape), input_shape)
         self.taps = probe_taps(backbone, [branch.tap for branch in branches], input_shape)
         self.backbone = backbone
         self.branches = nn.ModuleList(
             build_branch(branch.layout, tap.feature, branch.grouping.num_groups)
             for branch, tap in zip(self.specs, self.taps, strict=True)
         )
-        for index, branch in enumerate(self.specs):
-            self.register_buffer(f"labels{index}", label_map(branch.grouping), persistent=False)
         self.to(next(iter(backbone.parameters())).device)
         self._store = TapStore()
         self._handles: list[Any] = attach(backbone, sorted({branch.tap for branch in branches}), self._store)
-
-    @property
-    def labels(self) -> tuple[Tensor, ...]:
-        """The maps class → group [C] of the branches, on the device of the model."""
-        return tuple(self.get_buffer(f"labels{index}") for index in range(len(self.specs)))
-
-    @property
-    def exponents(self) -> Exponents:
-        """η_0 = 1 and the exponents that the branches were given."""
-        return Exponents(1.0, tuple(branch.exponent for branch in self.specs))
 
     def forward(self, images: Tensor) -> Outputs:
         """Logits of the main classifier and of all branches.
@@ -103,11 +127,6 @@ class SSALModel(nn.Module):
         )
         features.clear()
         return Outputs(main, groups)
-
-    def log_prob(self, images: Tensor, exponents: Exponents | None = None) -> Tensor:
-        """Joint log-probabilities [N, C] of images, by the given or else the model's own exponents."""
-        main, branches = exponents or self.exponents
-        return joint_log_prob(self(images), self.labels, branches, main)
 
     def release(self) -> nn.Module:
         """Take the hooks off and hand back the backbone; the model itself can no longer be run."""

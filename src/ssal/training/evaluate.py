@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssal.data import Batch
 from ssal.joint import Outputs
-from ssal.model import SSALModel
+from ssal.model import GroupedNetwork
 from ssal.training.plan import Precision
 
 
@@ -30,7 +30,7 @@ def default_device() -> torch.device:
 
 @torch.inference_mode()
 def iterate_outputs(
-    model: SSALModel, loader: Iterable[Batch], precision: Precision = "32"
+    model: GroupedNetwork, loader: Iterable[Batch], precision: Precision = "32"
 ) -> Iterator[tuple[Outputs, Batch]]:
     """Outputs batch by batch, on the CPU in float32; the model is left in evaluation mode on its device."""
     device = default_device()
@@ -42,7 +42,7 @@ def iterate_outputs(
         yield Outputs(main.float().cpu(), tuple(group.float().cpu() for group in groups)), batch
 
 
-def collect_outputs(model: SSALModel, loader: Iterable[Batch], precision: Precision = "32") -> Collected:
+def collect_outputs(model: GroupedNetwork, loader: Iterable[Batch], precision: Precision = "32") -> Collected:
     """Outputs of `model` for all samples of `loader`, in its order."""
     main: list[Tensor] = []
     groups: list[tuple[Tensor, ...]] = []

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from lightning.pytorch import Trainer
@@ -16,14 +16,17 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.warnings import PossibleUserWarning
 
-from ssal.model import SSALModel
+from ssal.model import GroupedNetwork
 from ssal.training.module import EpochRow, LoaderFactory, TrainingModule
+from ssal.training.objective import JointLoss, Objective
 from ssal.training.plan import TrainingPlan
 from ssal.training.state import StateFileIO
 
+Network = TypeVar("Network", bound=GroupedNetwork)
+
 
 @dataclass(frozen=True)
-class Fitted:
+class Fitted(Generic[Network]):
     """What a training leaves.
 
     Attributes:
@@ -31,7 +34,7 @@ class Fitted:
         seconds: wall time of the training, validation included.
     """
 
-    model: SSALModel
+    model: Network
     seconds: float
 
 
@@ -73,7 +76,7 @@ def _ignore(row: EpochRow) -> None:
 
 
 def fit(
-    model: SSALModel,
+    model: Network,
     train_loader: LoaderFactory,
     val_loader: LoaderFactory,
     plan: TrainingPlan,
@@ -84,7 +87,8 @@ def fit(
     on_epoch: Callable[[EpochRow], None] = _ignore,
     progress: bool = False,
     loggers: Sequence[Logger] = (),
-) -> Fitted:
+    objectives: Sequence[Objective] = (),
+) -> Fitted[Network]:
     """Train all parts of `model` jointly (§3.3); a model without branches is trained as a plain classifier.
 
     Args:
@@ -98,6 +102,7 @@ def fit(
         on_epoch: called after each epoch.
         progress: show a bar.
         loggers: Lightning loggers, fed once an epoch.
+        objectives: what each batch lowers, one after the other; the joint loss alone if empty.
 
     Raises:
         InputError: a batch cannot be shared out evenly among the devices.
@@ -109,7 +114,8 @@ def fit(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if plan.compile:
         model.compile()
-    module = TrainingModule(model, plan, train_loader, val_loader, stage, on_epoch)
+    objectives = objectives or (JointLoss(plan.main_weight, plan.label_smoothing),)
+    module = TrainingModule(model, plan, train_loader, val_loader, stage, on_epoch, objectives)
     callbacks: list[Callback] = [] if checkpoints is None else _checkpoints(checkpoints)
     if progress:
         callbacks.append(EpochBar(leave=False))
@@ -139,5 +145,5 @@ def fit(
             use_distributed_sampler=False,
         )
         trainer.fit(module, ckpt_path=None if resume_from is None else str(resume_from))
-    trained = module.best_model.cpu().eval()
+    trained = cast(Network, module.best_model.cpu().eval())
     return Fitted(trained, time.perf_counter() - started)

@@ -1,9 +1,9 @@
-"""The LightningModule around an `SSALModel`: steps, validation sums, state."""
+"""The LightningModule around a `GroupedNetwork`: steps, validation sums, state."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ssal.data import Batch, BatchLoader
 from ssal.errors import DataError
-from ssal.joint import Outputs, joint_log_prob, ssal_loss
-from ssal.model import SSALModel
+from ssal.joint import Outputs, joint_log_prob
+from ssal.model import GroupedNetwork
+from ssal.training.objective import Objective
 from ssal.training.plan import TrainingPlan, make_optimizer, make_schedule
 
 
@@ -45,7 +46,7 @@ class EpochRow:
     images_per_second: float
 
 
-def check_finite(loss: Tensor, outputs: Outputs, batch: Batch, model: SSALModel) -> None:
+def check_finite(loss: Tensor, outputs: Outputs, batch: Batch, model: GroupedNetwork) -> None:
     """Stop before the optimiser steps if the loss is not finite.
 
     Raises:
@@ -73,16 +74,18 @@ class TrainingModule(LightningModule):
         val_loader: makes the loader of the held-out part.
         stage: name of the training within a run, kept in checkpoints.
         on_epoch: called on the first process after each epoch.
+        objectives: what each batch lowers, one after the other, each by an optimiser step of its own.
     """
 
     def __init__(
         self,
-        model: SSALModel,
+        model: GroupedNetwork,
         plan: TrainingPlan,
         train_loader: LoaderFactory,
         val_loader: LoaderFactory,
         stage: str,
         on_epoch: Callable[[EpochRow], None],
+        objectives: Sequence[Objective],
     ) -> None:
         super().__init__()
         self.model = model
@@ -91,6 +94,9 @@ class TrainingModule(LightningModule):
         self.loaders = (train_loader, val_loader)
         self.stage = stage
         self.on_epoch = on_epoch
+        self.objectives = tuple(objectives)
+        self._turn = 0
+        self._batch: Any = None
         self._loss_sum = torch.zeros(())
         self._val_sums = torch.zeros(0)
         self._samples = 0
@@ -98,9 +104,9 @@ class TrainingModule(LightningModule):
         self._rng: Tensor | None = None
 
     @property
-    def best_model(self) -> SSALModel:
+    def best_model(self) -> GroupedNetwork:
         """The model whose predictions count: the averaged one where there is an average."""
-        return self.model if self.average is None else cast(SSALModel, self.average.module)
+        return self.model if self.average is None else cast(GroupedNetwork, self.average.module)
 
     def configure_optimizers(self) -> Any:
         """SGD with the triangular schedule, stepped once a batch."""
@@ -132,21 +138,31 @@ class TrainingModule(LightningModule):
         self._started = time.perf_counter()
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Loss of one batch."""
-        outputs = self.model(batch.images.contiguous(memory_format=torch.channels_last))
-        weights = [spec.weight for spec in self.model.specs]
-        loss = ssal_loss(
-            outputs,
-            batch.targets,
-            self.model.labels,
-            weights,
-            self.plan.main_weight,
-            self.plan.label_smoothing,
-        )
+        """Loss of one batch by the objective whose turn it is."""
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        loss, outputs = self.objectives[self._turn](self.model, images, batch.targets)
         check_finite(loss, outputs, batch, self.model)
-        self._loss_sum += loss.detach() * len(batch.targets)
-        self._samples += len(batch.targets)
+        if self._turn == 0:
+            self._batch = batch
+            self._loss_sum += loss.detach() * len(batch.targets)
+            self._samples += len(batch.targets)
         return loss
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """Step by the first objective, then by the others on the same batch."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        # Below Lightning's wrapper: these steps belong to the batch that was counted already.
+        plain = optimizer.optimizer
+        for turn in range(1, len(self.objectives)):
+            self._turn = turn
+            plain.zero_grad()
+            loss = cast(Tensor, self.trainer.strategy.training_step(self._batch, batch_idx))
+            self.trainer.strategy.backward(loss, plain)
+            self.configure_gradient_clipping(plain, self.plan.clip_norm)
+            plain.step()
+        self._turn = 0
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Follow the weights with their average."""

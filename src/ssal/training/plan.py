@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
-from ssal.model import SSALModel
+from ssal.model import GroupedNetwork
 
 Precision = Literal["bf16", "32"]
 
@@ -75,10 +75,12 @@ def _decayed(module: nn.Module, decay: float) -> Iterable[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def make_optimizer(model: SSALModel, plan: TrainingPlan) -> SGD:
-    """SGD over backbone and branches, norms and biases without decay."""
+def make_optimizer(model: GroupedNetwork, plan: TrainingPlan) -> SGD:
+    """SGD over all parameters, norms and biases without decay."""
     branch_decay = plan.weight_decay if plan.branch_weight_decay is None else plan.branch_weight_decay
-    groups = [*_decayed(model.backbone, plan.weight_decay), *_decayed(model.branches, branch_decay)]
+    others = [part for part in model.children() if part is not model.branches]
+    groups = [group for part in others for group in _decayed(part, plan.weight_decay)]
+    groups += _decayed(model.branches, branch_decay)
     nesterov = plan.nesterov and plan.momentum > 0
     return SGD(groups, lr=plan.lr, momentum=plan.momentum, nesterov=nesterov, fused=True)
 

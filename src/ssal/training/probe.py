@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import torch
 
 from ssal.joint import ssal_loss
-from ssal.model import SSALModel
+from ssal.model import GroupedNetwork
 from ssal.training.evaluate import default_device
 from ssal.training.plan import Precision
 
 
-def step_seconds(model: SSALModel, batch_size: int, precision: Precision, steps: int = 3) -> float:
+def step_seconds(model: GroupedNetwork, batch_size: int, precision: Precision, steps: int = 3) -> float:
     """Shortest time of a training step on a copy of `model`, without the optimiser.
 
     Args:
@@ -27,7 +27,7 @@ def step_seconds(model: SSALModel, batch_size: int, precision: Precision, steps:
 
 
 def _step_times(
-    model: SSALModel, batch_size: int, precisions: Sequence[Precision], steps: int
+    model: GroupedNetwork, batch_size: int, precisions: Sequence[Precision], steps: int
 ) -> list[float]:
     """Shortest step for each precision, the precisions taking turns so that a busy moment hits all."""
     device = default_device()
@@ -53,7 +53,7 @@ def _step_times(
     return times
 
 
-def choose_precision(model: SSALModel, batch_size: int) -> Precision:
+def choose_precision(model: GroupedNetwork, batch_size: int) -> Precision:
     """`bf16` where a training step is at least 5 % faster with it on this machine, else `32`.
 
     Some processors convert bfloat16 in software, and some convolutions are many times slower in it, so this
