@@ -1,0 +1,39 @@
+"""FLOPs of networks with the default branches by those without."""
+
+from harness import Ratio, arguments
+
+from ssal import Branch, Grouping, SSALModel
+from ssal.backbones import create_backbone
+from ssal.cost import count_flops
+from ssal.taps import choose_taps
+
+_CASES = (
+    ("resnet18_cifar", 16, (3, 32, 32)),
+    ("resnet18_cifar", 64, (3, 32, 32)),
+    ("resnet18_cifar", 16, (1, 28, 28)),
+    ("resnet50_cifar", 64, (3, 32, 32)),
+    ("wrn28_10", None, (3, 32, 32)),
+    ("densenet_bc100_12", None, (3, 32, 32)),
+    ("resnet50", None, (3, 224, 224)),
+    ("convnext_tiny", None, (3, 224, 224)),
+    ("vit_small_patch16_224", None, (3, 224, 224)),
+)
+
+
+def main() -> None:
+    arguments(1)
+    for name, width, shape in _CASES:
+        backbone = create_backbone(name, 100, in_chans=shape[0], input_size=shape[1:], width=width)
+        taps = choose_taps(backbone, 3, shape)
+        plain = count_flops(backbone, shape)
+        branches = [
+            Branch(tap, Grouping.random(100, k, 0)) for tap, k in zip(taps, (20, 33, 50), strict=True)
+        ]
+        joint = count_flops(SSALModel(backbone, branches, shape), shape)
+        settings = {"network": name, "width": width, "input": list(shape), "taps": list(taps)}
+        sides = {"with": float(joint), "without": float(plain)}
+        Ratio(f"FLOPs with light branches: {name}", joint / plain, 1.10, "at most", sides, settings).print()
+
+
+if __name__ == "__main__":
+    main()

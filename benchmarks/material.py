@@ -1,0 +1,52 @@
+"""Networks and images that the benchmarks run on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssal import Branch, Grouping, SSALModel
+from ssal.backbones import create_backbone
+from ssal.data import ArraySet, Augmentation, Preprocess, eval_loader, train_loader
+from ssal.taps import choose_taps
+
+SHAPE = (3, 32, 32)
+MEAN, STD = (0.507, 0.487, 0.441), (0.267, 0.256, 0.276)
+
+
+def images(count: int, classes: int = 100, side: int = 32) -> ArraySet:
+    """Noise of the size of CIFAR-100: what is in the pixels does not matter for speed."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    targets = np.arange(count) % classes
+    return ArraySet(pixels, targets, [str(name) for name in range(classes)])
+
+
+def preprocess(side: int = 32) -> Preprocess:
+    """CIFAR-100's mean and standard deviation."""
+    return Preprocess(3, (side, side), MEAN, STD)
+
+
+def network(
+    width: int, groups: tuple[int, ...] = (), classes: int = 100, name: str = "resnet18_cifar"
+) -> SSALModel:
+    """A backbone with a light branch for each number of groups, at the default taps."""
+    torch.manual_seed(0)
+    backbone = create_backbone(name, classes, width=width)
+    taps = choose_taps(backbone, len(groups), SHAPE) if groups else ()
+    branches = [Branch(tap, Grouping.random(classes, k, seed=0)) for tap, k in zip(taps, groups, strict=True)]
+    return SSALModel(backbone, branches, SHAPE)
+
+
+def train_batches(data: ArraySet, batch_size: int, **more: Any) -> partial[Any]:
+    """The factory of ssal's own training loader."""
+    augmentation = Augmentation(shift=5, flip=True)
+    return partial(train_loader, data, preprocess(), augmentation, batch_size=batch_size, seed=0, **more)
+
+
+def eval_batches(data: ArraySet) -> partial[Any]:
+    """The factory of ssal's own evaluation loader."""
+    return partial(eval_loader, data, preprocess(), batch_size=250)
