@@ -1,0 +1,18 @@
+"""Branches: from a layout text and the shape of a feature to a module that predicts the group."""
+
+from ssal.branches.inception import Inception, InceptionC, InceptionD, InceptionE
+from ssal.branches.layout import Block, parse_layout, scale_layout
+from ssal.branches.network import BranchNet, build_branch, light_layout
+
+__all__ = [
+    "Block",
+    "BranchNet",
+    "Inception",
+    "InceptionC",
+    "InceptionD",
+    "InceptionE",
+    "build_branch",
+    "light_layout",
+    "parse_layout",
+    "scale_layout",
+]
