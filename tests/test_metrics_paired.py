@@ -1,0 +1,136 @@
+"""Reliability diagrams, and differences between two ways of prediction with what of them may be chance."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+from scipy.stats import norm
+from sklearn.calibration import calibration_curve
+
+from ssal.errors import DataError, InputError
+from ssal.metrics import (
+    area_gain,
+    area_under_risk_coverage,
+    expected_calibration_error,
+    mean_gain,
+    reliability,
+)
+from ssal.metrics import paired as paired_module
+
+
+def sample(seed, samples=300, classes=5):
+    generator = np.random.default_rng(seed)
+    target = generator.integers(classes, size=samples)
+    logits = 2 * generator.normal(size=(samples, classes))
+    logits[np.arange(samples), target] += 1.5
+    return softmax(logits, axis=1), target
+
+
+@given(st.integers(0, 1000), st.integers(1, 20))
+@settings(max_examples=25, deadline=None)
+def test_reliability_is_the_calibration_curve_of_sklearn(seed, bins):
+    probs, target = sample(seed)
+    found = reliability(probs, target, bins)
+    filled = found.count > 0
+    # scikit-learn's curve is one of a two-class problem: is the answer right?
+    accuracy, confidence = calibration_curve(
+        probs.argmax(axis=1) == target, probs.max(axis=1), n_bins=bins, strategy="uniform"
+    )
+    np.testing.assert_allclose(found.accuracy[filled], accuracy)
+    np.testing.assert_allclose(found.confidence[filled], confidence)
+    assert np.isnan(found.accuracy[~filled]).all() and np.isnan(found.confidence[~filled]).all()
+    assert found.count.sum() == len(target)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_calibration_error_is_the_mean_distance_in_the_diagram(dtype):
+    probs, target = sample(3)
+    values = torch.tensor(probs, dtype=dtype)
+    found = reliability(values, target)
+    filled = found.count > 0
+    gaps = found.count[filled] * np.abs(found.accuracy - found.confidence)[filled]
+    assert 100 * gaps.sum() / len(target) == pytest.approx(
+        expected_calibration_error(values, target), abs=1e-3
+    )
+
+
+def test_certain_answers_are_in_the_last_bin():
+    assert reliability(torch.tensor([[1 + 1e-6, 0.0]]), [0]).count.tolist() == [0] * 14 + [1]
+    with pytest.raises(InputError, match="at least 1 bin"):
+        reliability([[1.0, 0.0]], [0], bins=0)
+
+
+def test_the_interval_of_a_mean_is_the_normal_one():
+    generator = np.random.default_rng(0)
+    ours, other = generator.random(500), generator.random(500) + 0.1
+    gain = mean_gain(ours, other)
+    difference = other - ours
+    low, high = norm.interval(0.95, difference.mean(), difference.std() / np.sqrt(500))
+    assert gain == pytest.approx((difference.mean(), low, high), abs=1e-4)
+    with pytest.raises(DataError, match="losses of shapes"):
+        mean_gain([1.0], [1.0, 2.0])
+    with pytest.raises(DataError, match="losses of shapes"):
+        mean_gain([], [])
+
+
+def way(seed, sharpness, size=400):
+    generator = np.random.default_rng(seed)
+    hard = generator.random(size)
+    correct = generator.random(size) > 0.6 * hard
+    return -hard + generator.normal(size=size) / sharpness, correct
+
+
+def reference_gain(ours, other, repeats, seed):
+    """The same bootstrap with each sample drawn one by one."""
+    generator = np.random.default_rng(seed)
+    count = len(ours[0])
+    differences = []
+    for _ in range(repeats):
+        weights = generator.multinomial(count, np.full(count, 1 / count))
+        rows = np.repeat(np.arange(count), weights)
+        areas = [area_under_risk_coverage(score[rows], correct[rows]) for score, correct in (ours, other)]
+        differences.append(areas[1] - areas[0])
+    return np.quantile(differences, [0.025, 0.975])
+
+
+def test_the_gain_in_area_is_that_of_resampling():
+    ours, other = way(1, 10), way(1, 1)
+    gain = area_gain(ours, other, repeats=100, seed=3)
+    assert gain.mean == pytest.approx(area_under_risk_coverage(*other) - area_under_risk_coverage(*ours))
+    # Drawn twice, a sample is a tie with itself there, which is all the difference.
+    np.testing.assert_allclose((gain.low, gain.high), reference_gain(ours, other, 100, 3), atol=2e-3)
+    assert gain.low > 0
+    mirrored = area_gain(other, ours, repeats=100, seed=3)
+    assert mirrored == pytest.approx((-gain.mean, -gain.high, -gain.low))
+
+
+def test_a_way_gains_nothing_over_itself():
+    ours = way(2, 3)
+    assert area_gain(ours, ours) == (0, 0, 0)
+
+
+def test_the_interval_covers_the_truth_mostly():
+    """Two scores of the same quality: their difference is 0."""
+    outside = 0
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        hard = generator.random(300)
+        correct = generator.random(300) > 0.6 * hard
+        scores = [-hard + generator.normal(size=300) for _ in range(2)]
+        gain = area_gain((scores[0], correct), (scores[1], correct), repeats=100)
+        outside += not gain.low <= 0 <= gain.high
+    assert outside <= 9
+
+
+def test_resampling_in_chunks_changes_nothing(monkeypatch):
+    ours, other = way(1, 10), way(1, 1)
+    whole = area_gain(ours, other)
+    monkeypatch.setattr(paired_module, "_CHUNK", 3 * 400)
+    assert area_gain(ours, other) == pytest.approx(whole)
+
+
+def test_samples_must_be_the_same():
+    with pytest.raises(DataError, match="400 samples, but 300"):
+        area_gain(way(1, 1), way(1, 1, size=300))
