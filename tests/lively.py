@@ -14,7 +14,7 @@ CLASSES = 7
 def lively(model: nn.Module) -> nn.Module:
     """Large weights, so that predictions and maps differ between images and parts."""
     torch.manual_seed(3)
-    for module in model.modules():
+    for _, module in sorted(model.named_modules(), key=lambda named: named[0]):
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=2.0)
             nn.init.normal_(module.bias, std=0.5)

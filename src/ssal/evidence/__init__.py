@@ -2,6 +2,8 @@
 
 from ssal.evidence.evidence import Evidence, Part
 from ssal.evidence.explanation import explain
+from ssal.evidence.modes import evaluating
+from ssal.evidence.sources import MapSource, find_sources
 from ssal.evidence.terms import class_terms
 
-__all__ = ["Evidence", "Part", "class_terms", "explain"]
+__all__ = ["Evidence", "MapSource", "Part", "class_terms", "evaluating", "explain", "find_sources"]

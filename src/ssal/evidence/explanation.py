@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssal.errors import DataError, InputError
 from ssal.evidence.evidence import Evidence, Part
 from ssal.evidence.maps import class_activation_map, gradient_map, reading, to_input_size
+from ssal.evidence.modes import evaluating
 from ssal.evidence.sources import MapSource, find_sources
 from ssal.evidence.terms import class_terms, winners_without
 from ssal.joint import Exponents, Outputs
 from ssal.model import SSALModel
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Generator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        # Gradients cannot be taken of what is made in inference mode.
-        with torch.inference_mode(False), torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def explain(
@@ -40,12 +27,14 @@ def explain(
     exponents: Exponents | None = None,
     class_names: Sequence[str] | None = None,
     candidates: int = 5,
+    sources: Sequence[MapSource | None] | None = None,
 ) -> list[Evidence]:
     """Take the joint predictions of images apart.
 
     Each image goes through the network by itself: in a batch the last digits of the logits depend on the
     company, and evidence must not. Modes, gradients, hooks and the random state are left as they were.
 
+    >>> from torch import nn
     >>> from ssal.grouping import Grouping
     >>> from ssal.model import Branch
     >>> net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 4))
@@ -60,6 +49,7 @@ def explain(
         exponents: η_0 and η_b; the model's own if None.
         class_names: names of the C classes; their numbers if None.
         candidates: how many of the most probable classes to compare.
+        sources: where the maps are read, from `find_sources`, which takes trial runs; found anew if None.
 
     Returns:
         One `Evidence` for each image.
@@ -80,9 +70,10 @@ def explain(
     names = tuple(map(str, range(model.num_classes)) if class_names is None else class_names)
     if len(names) != model.num_classes:
         raise InputError(f"{len(names)} class names for {model.num_classes} classes")
-    with _evaluating(model):
-        sources = find_sources(model) if len(images) else ()
-        parts = _Parts(model, sources, exponents or model.exponents)
+    with evaluating(model):
+        if sources is None:
+            sources = find_sources(model) if len(images) else ()
+        parts = _Parts(model, tuple(sources), exponents or model.exponents)
         # Fresh memory: the strides of a view may steer the choice of the algorithm, hence the last digits.
         singles = (image.clone(memory_format=torch.contiguous_format)[None] for image in images)
         return [_explain(parts, image, names, candidates) for image in singles]

@@ -99,21 +99,21 @@ class _Lens:
         return from_maps(self.passage(to_maps(output, self.shape)), output, self.shape)
 
 
-def gradient_map(
-    forward: Callable[[Tensor], Tensor], image: Tensor, source: MapSource, target: int
+def gradient_maps(
+    forward: Callable[[Tensor], Tensor], images: Tensor, source: MapSource, targets: Tensor
 ) -> Tensor:
     """Grad-CAM: the maps weighted with the mean gradient of a logit.
 
     Negative values are kept, unlike in the published method: they say where the evidence is against it.
 
     Args:
-        forward: from an image [1, C, H, W] to the logits [1, K] of one head.
-        image: the image.
+        forward: from images [N, C, H, W] to the logits [N, K] of one head.
+        images: the images.
         source: the layer to read.
-        target: class or group, a column of the logits.
+        targets: for each image a class or group, a column of the logits, int64 [N].
 
     Returns:
-        [h, w].
+        [N, h, w].
     """
     # Takes a second to import, for pictures that it could draw.
     from captum.attr import LayerGradCam
@@ -123,7 +123,15 @@ def gradient_map(
     handle = source.layer.register_forward_hook(lens, prepend=True)
     try:
         with torch.enable_grad():
-            attributions = LayerGradCam(forward, lens.passage).attribute(image, target=target)
+            attributions = LayerGradCam(forward, lens.passage).attribute(images, target=targets)
     finally:
         handle.remove()
-    return cast(Tensor, attributions)[0, 0].detach()
+    return cast(Tensor, attributions)[:, 0].detach()
+
+
+def gradient_map(
+    forward: Callable[[Tensor], Tensor], image: Tensor, source: MapSource, target: int
+) -> Tensor:
+    """The map [h, w] of `gradient_maps` for one image [1, C, H, W]."""
+    targets = torch.tensor([target], device=image.device)
+    return gradient_maps(forward, image, source, targets)[0]
