@@ -1,0 +1,93 @@
+"""Ways of prediction, measured on stored outputs: no network is run here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssal.errors import InputError
+from ssal.experiments.store import Part
+from ssal.joint import LinearCombination, Outputs, fit_exponents, joint_log_prob
+from ssal.metrics import summarise, top_k_accuracy
+
+# Fitted exponents are bounded as in `ssal train`: with few images the likelihood rises for ever.
+LARGEST_EXPONENT = 3.0
+WAYS = ("main", "JP1", "JP", "LC")
+
+
+def held_out(parts: Mapping[str, Part]) -> Part:
+    """Everything that weights were not fitted to and that is not test data, one after the other."""
+    kept = [parts[name] for name in ("heldout", "calibration") if name in parts]
+    main = torch.cat([part.outputs.main for part in kept])
+    groups = tuple(torch.cat(logits) for logits in zip(*(part.outputs.groups for part in kept), strict=True))
+    return Part(Outputs(main, groups), torch.cat([part.targets for part in kept]))
+
+
+def standard_ways(
+    parts: Mapping[str, Part], labels: Sequence[Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Log-probabilities [N, C] of the test samples by each way, and the exponents fitted on held-out data.
+
+    Args:
+        parts: outputs of one network on held-out and test data.
+        labels: the map class → group [C] of each branch.
+
+    Returns:
+        `main`, and for a network with branches `JP1` (η = 1), `JP` (fitted exponents), and `LC` where each
+        class has a held-out sample; then the fitted exponents.
+    """
+    test = parts["test"].outputs
+    ways = {"main": torch.log_softmax(test.main, dim=1)}
+    if not labels:
+        return ways, {}
+    seen = held_out(parts)
+    fitted = fit_exponents(seen.outputs, seen.targets, labels, LARGEST_EXPONENT)
+    ways["JP1"] = joint_log_prob(test, labels, [1.0] * len(labels))
+    ways["JP"] = joint_log_prob(test, labels, fitted.branches, fitted.main)
+    if len(seen.targets.unique()) == test.main.shape[1]:
+        ways["LC"] = LinearCombination.fit(seen.outputs, seen.targets).log_prob(test)
+    return ways, {"main": fitted.main, "branches": list(fitted.branches)}
+
+
+def standard_metrics(parts: Mapping[str, Part], labels: Sequence[Tensor]) -> dict[str, Any]:
+    """Top-1, top-5, NLL and ECE of each standard way, accuracy of each branch, fitted exponents."""
+    ways, exponents = standard_ways(parts, labels)
+    test = parts["test"]
+    return {
+        "ways": {way: summarise(scores, test.targets) for way, scores in ways.items()},
+        "branches": [branch_accuracy(test, labels, number) for number in range(len(labels))],
+        "exponents": exponents,
+    }
+
+
+def branch_accuracy(test: Part, labels: Sequence[Tensor], branch: int) -> float:
+    """Share of samples whose group a branch predicts, in percent.
+
+    Raises:
+        InputError: there is no such branch.
+    """
+    if branch >= len(labels):
+        raise InputError(f"there is no branch {branch}; the network has {len(labels)}, counted from 0")
+    return top_k_accuracy(test.outputs.groups[branch], labels[branch][test.targets])
+
+
+def joint_metrics(test: Part, labels: Sequence[Tensor], exponents: Sequence[float]) -> dict[str, float]:
+    """Measure the joint probability with given exponents, one for all branches or one for each.
+
+    Raises:
+        InputError: there are neither one nor as many exponents as branches.
+    """
+    if len(exponents) not in (1, len(labels)):
+        raise InputError(f"{len(exponents)} exponents for {len(labels)} branches; give one, or one for each")
+    spread = tuple(exponents) * (len(labels) if len(exponents) == 1 else 1)
+    return summarise(joint_log_prob(test.outputs, labels, spread), test.targets)
+
+
+def ensemble_metrics(tests: Sequence[Part]) -> dict[str, float]:
+    """Measure the mean of the class probabilities of several networks' main classifiers."""
+    stacked = torch.stack([torch.log_softmax(test.outputs.main, dim=1) for test in tests])
+    mean = torch.logsumexp(stacked, dim=0) - torch.log(torch.tensor(float(len(tests))))
+    return summarise(mean, tests[0].targets)

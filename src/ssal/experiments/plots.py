@@ -1,0 +1,134 @@
+"""Line plots of an experiment's panels as one SVG file; the same numbers give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ssal.experiments.plan import Cell
+from ssal.experiments.results import RowResult, column
+from ssal.experiments.spec import Experiment, Panel
+from ssal.experiments.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart by all kinds of colour vision.
+_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_MARKERS = "osD^vP*"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place on a line: mean over seeds, and their standard deviation where there are several."""
+
+    x: float | str
+    mean: float
+    deviation: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points that are joined."""
+
+    label: str
+    points: tuple[Point, ...]
+
+
+def _point(x: float | str, values: Sequence[float]) -> Point:
+    return Point(x, statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+def row_lines(panel: str, results: Sequence[RowResult]) -> list[Line]:
+    """The lines through the measured rows that name the panel, in the order of the rows."""
+    lines: dict[str, list[Point]] = {}
+    for result in results:
+        row, values = result.row, list(column(result, "top1").values())
+        if row.panel == panel and row.line is not None and row.x is not None and values:
+            lines.setdefault(row.line, []).append(_point(row.x, values))
+    return [Line(label, tuple(points)) for label, points in lines.items()]
+
+
+def curve_lines(panel: Panel, cells: Sequence[Cell], store: Store) -> list[Line]:
+    """The learning curves of a panel, each the mean over the seeds that are finished."""
+    lines: list[Line] = []
+    for curve in panel.curves:
+        done = [cell for cell in cells if cell.name == curve.training and store.has_result(cell.digest)]
+        runs = [store.read(cell.digest)["curve"] for cell in done]
+        if runs:
+            epochs = zip(*runs, strict=True)
+            points = (_point(epoch[0]["epoch"], [row[curve.value] for row in epoch]) for epoch in epochs)
+            lines.append(Line(curve.label, tuple(points)))
+    return lines
+
+
+def panel_lines(
+    experiment: Experiment, results: Sequence[RowResult], cells: Sequence[Cell], store: Store
+) -> dict[str, list[Line]]:
+    """The lines of each panel; panels that have none yet are left out."""
+    found = {
+        name: row_lines(name, results) + curve_lines(panel, cells, store)
+        for name, panel in experiment.panels.items()
+    }
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def draw_panels(panels: Mapping[str, Panel], lines: Mapping[str, Sequence[Line]], title: str) -> bytes:
+    """Draw panels side by side.
+
+    Args:
+        panels: titles and axes, by name.
+        lines: what to draw in each.
+        title: title of the figure.
+
+    Returns:
+        An SVG file.
+    """
+    from matplotlib.figure import Figure
+
+    shown = [name for name in panels if name in lines]
+    figure = Figure(figsize=(5.2 * len(shown), 4.0), facecolor="white", layout="constrained")
+    figure.suptitle(title, fontsize=11, parse_math=False)
+    for place, name in enumerate(shown):
+        _draw(figure.add_subplot(1, len(shown), place + 1), panels[name], lines[name])
+    return as_svg(figure, title)
+
+
+def _draw(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for number, line in enumerate(lines):
+        style: dict[str, Any] = {"color": _PALETTE[number % len(_PALETTE)], "label": line.label}
+        marker = _MARKERS[number % len(_MARKERS)] if len(line.points) <= 12 else None
+        x, means = [point.x for point in line.points], [point.mean for point in line.points]
+        spread = [point.deviation or 0.0 for point in line.points]
+        axes.errorbar(x, means, spread, marker=marker, markersize=4, linewidth=1.4, capsize=2, **style)
+    axes.set_title(panel.title, fontsize=10, parse_math=False)
+    axes.set_xlabel(panel.x, fontsize=9, parse_math=False)
+    axes.set_ylabel(panel.y, fontsize=9, parse_math=False)
+    axes.tick_params(labelsize=8)
+    places = [point.x for line in lines for point in line.points]
+    if all(not isinstance(place, str) and float(place).is_integer() for place in places):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(color="#e4e4ea", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    legend = axes.legend(fontsize=8, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def as_svg(figure: Figure, salt: str) -> bytes:
+    """A figure as SVG, without date and with ids that depend on `salt` only."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": salt}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

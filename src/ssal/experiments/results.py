@@ -1,0 +1,143 @@
+"""The rows of an experiment, measured on what is there so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssal.errors import InputError
+from ssal.experiments.measure import branch_accuracy, ensemble_metrics, joint_metrics
+from ssal.experiments.plan import Cell
+from ssal.experiments.spec import Experiment, Row
+from ssal.experiments.store import Store
+
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A row with its measurements by seed, and why some seeds have none.
+
+    Attributes:
+        row: the row of the experiment.
+        by_seed: percentages, `nll`, `parameters`, `flops`, `seconds` by seed.
+        missing: `waiting`, or the error, by seed.
+        digests: the trainings measured, by seed.
+    """
+
+    row: Row
+    by_seed: Mapping[int, Values] = field(default_factory=dict[int, Values])
+    missing: Mapping[int, str] = field(default_factory=dict[int, str])
+    digests: Mapping[int, Sequence[str]] = field(default_factory=dict[int, Sequence[str]])
+
+
+def column(result: RowResult, key: str) -> dict[int, float]:
+    """One quantity by seed, where it was measured."""
+    return {seed: values[key] for seed, values in result.by_seed.items() if key in values}
+
+
+def measure_rows(experiment: Experiment, cells: Sequence[Cell], store: Store) -> list[RowResult]:
+    """Measure each row for each seed whose trainings are finished.
+
+    Args:
+        experiment: the experiment.
+        cells: its trainings, see `plan_cells`; rows of trainings that are not among them are left out.
+        store: where the results are.
+    """
+    by_name = {(cell.name, cell.seed): cell for cell in cells}
+    seeds = sorted({cell.seed for cell in cells})
+    names = {cell.name for cell in cells}
+    reader = _Reader(store)
+    return [
+        _measure(row, by_name, seeds, reader) for row in experiment.rows if names.issuperset(row.trainings)
+    ]
+
+
+class _Reader:
+    """Reads each result once, and keeps a few of the larger outputs."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.result = lru_cache(maxsize=None)(store.read)
+        self.outputs = lru_cache(maxsize=4)(store.outputs)
+
+    def labels(self, digest: str) -> list[Tensor]:
+        """The map class → group of each branch."""
+        return [torch.tensor(grouping["labels"]) for grouping in self.result(digest)["groupings"]]
+
+
+def _measure(
+    row: Row, by_name: Mapping[tuple[str, int], Cell], seeds: Sequence[int], reader: _Reader
+) -> RowResult:
+    values: dict[int, Values] = {}
+    missing: dict[int, str] = {}
+    digests: dict[int, Sequence[str]] = {}
+    for seed in seeds:
+        cells = [by_name[name, seed] for name in row.trainings]
+        digests[seed] = [cell.digest for cell in cells]
+        absent = [cell for cell in cells if not reader.store.has_result(cell.digest)]
+        if absent:
+            missing[seed] = _reason(absent[0], reader.store)
+        else:
+            values[seed] = {**_metrics(row, digests[seed], reader), **_costs(row, cells, reader)}
+    return RowResult(row, values, missing, digests)
+
+
+def _reason(cell: Cell, store: Store) -> str:
+    error = store.error(cell.digest)
+    if error is None and cell.training.groups_from is not None:
+        error = store.error(cell.training.groups_from)
+    return "waiting" if error is None else error
+
+
+def _metrics(row: Row, digests: Sequence[str], reader: _Reader) -> Values:
+    if row.ensemble:
+        return ensemble_metrics([reader.outputs(digest)["test"] for digest in digests])
+    digest = digests[0]
+    stored = reader.result(digest)["metrics"]
+    match row.way:
+        case "baseline" | "TR":
+            return stored["ways"]["main"]
+        case "LC":
+            return stored["ways"].get("LC", {})
+        case "branch":
+            test = reader.outputs(digest)["test"]
+            return {"top1": branch_accuracy(test, reader.labels(digest), row.branch)}
+        case _:
+            if "JP" not in stored["ways"]:
+                raise InputError(f"row {row.label!r}: its network has no joint probability")
+            if row.exponents == "fit":
+                return stored["ways"]["JP"]
+            return joint_metrics(reader.outputs(digest)["test"], reader.labels(digest), row.exponents)
+
+
+def _costs(row: Row, cells: Sequence[Cell], reader: _Reader) -> dict[str, float]:
+    """What a prediction of this row costs, and the seconds that its trainings took, groups included."""
+    part = "main" if row.way == "TR" else "whole"
+    results: list[dict[str, Any]] = [reader.result(cell.digest) for cell in cells]
+    seconds = sum(_seconds(cell, reader) for cell in cells)
+    totals = {key: float(sum(result[part][key] for result in results)) for key in ("parameters", "flops")}
+    if row.way == "LC":
+        totals["parameters"] += _combination_parameters(results[0])
+    return {**totals, "seconds": seconds}
+
+
+def _combination_parameters(result: Mapping[str, Any]) -> int:
+    """Weights and biases from the outputs of all parts to the classes."""
+    labels: list[list[int]] = [grouping["labels"] for grouping in result["groupings"]]
+    classes = len(labels[0])
+    return classes * (1 + classes + sum(max(groups) + 1 for groups in labels))
+
+
+def _seconds(cell: Cell, reader: _Reader) -> float:
+    """Training, and where groups are derived, the baseline's training, its confusion and the grouping."""
+    own: dict[str, float] = reader.result(cell.digest)["seconds"]
+    if cell.training.groups_from is None:
+        return own["training"]
+    before: dict[str, float] = reader.result(cell.training.groups_from)["seconds"]
+    return own["training"] + own["grouping"] + before["training"] + before["confusion"]

@@ -1,0 +1,233 @@
+"""What an experiment is: one YAML file with trainings, rows measured on them, and the published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ssal.errors import unknown_name
+
+ScaleName = Literal["paper", "cpu", "smoke"]
+SCALES: tuple[ScaleName, ...] = ("paper", "cpu", "smoke")
+BASELINE = "baseline"
+
+
+class Section(BaseModel):
+    """A part of an experiment's file; keys that it does not know are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _listed(value: object) -> object:
+    """Let one text or number stand for a list of one."""
+    return [value] if isinstance(value, str | int | float) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_listed)]
+
+
+class Override(Section):
+    """Values laid over those of a training.
+
+    Attributes:
+        settings: settings of `ssal train`, nested as in a settings file.
+        options: options of the method.
+        network: a name of `ssal.experiments.published`, whose settings come first of all. Layouts are written
+            for the width that the network has there, and follow the width that is set.
+    """
+
+    settings: dict[str, Any] = {}
+    options: dict[str, int | float | str] = {}
+    network: str | None = None
+
+
+class Scale(Override):
+    """A size at which the whole experiment can be run."""
+
+    seeds: int = Field(default=1, ge=1)
+    notes: Texts = ()
+
+
+class TrainingSpec(Override):
+    """One trained network.
+
+    Attributes:
+        base: name of an entry of `bases` whose values this one starts from.
+        method: `baseline` for the backbone alone, or a name of `ssal.experiments.methods`.
+        groups_from: the baseline training whose confusion the groups are derived from.
+        keep_weights: keep the trained model for later use.
+        scales: values for some of the scales only.
+    """
+
+    base: str | None = None
+    method: str | None = None
+    groups_from: str | None = None
+    keep_weights: bool = False
+    scales: dict[ScaleName, Override] = {}
+
+
+class Published(Section):
+    """What the paper reports: percentages, their standard deviation, parameters in millions."""
+
+    top1: float | None = None
+    top1_sd: float | None = None
+    top5: float | None = None
+    parameters: float | None = None
+
+
+class Row(Section):
+    """A measurement on the stored outputs of a training, or of several whose probabilities are averaged.
+
+    Attributes:
+        label: what the table calls it; unique.
+        training: name of the training.
+        ensemble: names of trainings instead, whose probabilities are averaged.
+        way: `baseline` and `TR` are the main classifier of a network without and with branches, `JP` the
+            joint probability, `LC` the linear combination, `branch` the share of right groups of one branch.
+        exponents: of JP: `fit`, or one number for all branches, or one for each.
+        branch: number of the branch, for the way `branch`.
+        published: the paper's figures.
+        reference: label of the row that this one is compared with, seed by seed.
+        panel: name of the plot that shows it.
+        line: the line in that plot.
+        x: place on that line.
+    """
+
+    label: str
+    training: str | None = None
+    ensemble: Texts = ()
+    way: Literal["baseline", "TR", "JP", "LC", "branch"]
+    exponents: Literal["fit"] | Numbers = "fit"
+    branch: int = Field(default=0, ge=0)
+    published: Published = Published()
+    reference: str | None = None
+    panel: str | None = None
+    line: str | None = None
+    x: float | str | None = None
+
+    @property
+    def trainings(self) -> tuple[str, ...]:
+        """Names of the trainings it is measured on."""
+        return (self.training,) if self.training is not None else self.ensemble
+
+
+class Curve(Section):
+    """The learning curve of a training: held-out accuracy after each epoch."""
+
+    label: str
+    training: str
+    value: Literal["val_top1", "val_top1_joint"] = "val_top1"
+
+
+class Panel(Section):
+    """One plot: lines through rows that name it, or learning curves."""
+
+    title: str
+    x: str
+    y: str = "top-1 accuracy, %"
+    curves: tuple[Curve, ...] = ()
+
+
+class Pictures(Section):
+    """Where a network looks: maps of a model with branches, beside one of its baseline."""
+
+    baseline: str
+    model: str
+
+
+class Experiment(Section):
+    """A table or figure of the paper.
+
+    Attributes:
+        title: what it shows, in one line.
+        source: where the paper has it.
+        same: what is done as in the paper.
+        differs: what is not.
+        common: values of all trainings.
+        scales: values of each scale.
+        bases: partial trainings to start from.
+        trainings: the networks, by name; baselines come before those that need them.
+        rows: lines of the table.
+        panels: plots, by name.
+        pictures: which trainings are shown at work on test images.
+    """
+
+    title: str
+    source: str
+    same: Texts = ()
+    differs: Texts = ()
+    common: Override = Override()
+    scales: dict[ScaleName, Scale]
+    bases: dict[str, TrainingSpec] = {}
+    trainings: dict[str, TrainingSpec]
+    rows: tuple[Row, ...] = ()
+    panels: dict[str, Panel] = {}
+    pictures: Pictures | None = None
+
+    def parts(self, name: str) -> list[TrainingSpec]:
+        """The base of a training, if it has one, and the training itself."""
+        own = self.trainings[name]
+        return [own] if own.base is None else [self.bases[own.base], own]
+
+    def layers(self, name: str, scale: ScaleName) -> list[Override]:
+        """What a training is laid together from, later ones winning: those of the scale come last."""
+        parts = self.parts(name)
+        at_scale = [part.scales[scale] for part in parts if scale in part.scales]
+        return [self.common, *parts, self.scales[scale], *at_scale]
+
+    def method(self, name: str) -> str:
+        """Name of the method of a training."""
+        return next((part.method for part in reversed(self.parts(name)) if part.method), BASELINE)
+
+    def groups_from(self, name: str) -> str | None:
+        """The baseline that the groups of a training come from."""
+        return next((part.groups_from for part in reversed(self.parts(name)) if part.groups_from), None)
+
+    def keeps_weights(self, name: str) -> bool:
+        """Whether the trained model is kept."""
+        return any(part.keep_weights for part in self.parts(name))
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        _check_known("training", (name for row in self.rows for name in row.trainings), self.trainings)
+        if self.pictures is not None:
+            _check_known("training", self.pictures.model_dump().values(), self.trainings)
+        curves = [curve.training for panel in self.panels.values() for curve in panel.curves]
+        _check_known("training", curves, self.trainings)
+        _check_known("panel", (row.panel for row in self.rows), self.panels)
+        for part in (*self.bases.values(), *self.trainings.values()):
+            _check_known("base", [part.base], self.bases)
+        for name in self.trainings:
+            groups_from = self.groups_from(name)
+            _check_known("training", [groups_from], self.trainings)
+            if groups_from is not None and self.method(groups_from) != BASELINE:
+                raise ValueError(f"groups of {name!r} come from {groups_from!r}, which is no baseline")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_fit(self) -> Self:
+        labels = [row.label for row in self.rows]
+        twice = {label for label in labels if labels.count(label) > 1}
+        if twice:
+            raise ValueError(f"two rows are called {min(twice)!r}")
+        _check_known("row", (row.reference for row in self.rows), labels)
+        for row in self.rows:
+            if (row.training is None) == (not row.ensemble):
+                raise ValueError(f"row {row.label!r} needs either a training or an ensemble")
+            plain = all(self.method(name) == BASELINE for name in row.trainings)
+            if plain != (row.way == BASELINE):
+                kind = "has no branches" if plain else "is no baseline"
+                raise ValueError(f"row {row.label!r}: way {row.way!r}, but the training {kind}")
+            if row.panel is not None and (row.line is None or row.x is None):
+                raise ValueError(f"row {row.label!r} is part of a plot, but has no line or no x")
+        return self
+
+
+def _check_known(kind: str, given: Iterable[str | None], allowed: Iterable[str]) -> None:
+    names = list(allowed)
+    for name in given:
+        if name is not None and name not in names:
+            raise ValueError(str(unknown_name(kind, name, names)))

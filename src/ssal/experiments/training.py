@@ -1,0 +1,109 @@
+"""One trained network by everything that determines it, and a digest of that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssal.config import Settings, make_settings
+from ssal.errors import InputError
+from ssal.experiments.methods import Option
+from ssal.experiments.spec import BASELINE
+
+# To be raised when the same settings no longer give the same network.
+_FORMAT = 1
+# What determines a network. Settings that are not named here count where they differ from their defaults, so
+# that a new one leaves the digests of older trainings as they are.
+_DETERMINING = {
+    "augment", "batch_size", "branch", "compile", "confusion", "criterion", "data", "devices", "ema",
+    "epochs", "groups", "holdout", "image_size", "label_smoothing", "layout", "lr", "method", "model",
+    "optimizer", "precision", "pretrained", "schedule", "seed", "skip_bad", "taps", "time_budget",
+    "width",
+}  # fmt: skip
+# Where data are, how they are read and how often the state is saved do not change what is learnt.
+_OPERATIONAL = {"data_dir", "workers", "logger", "checkpoint"}
+# What has no effect on a network without branches.
+OF_BRANCHES = {"groups", "taps", "criterion", "method", "confusion", "layout", "branch"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that determines one trained network.
+
+    Attributes:
+        settings: data, network, branches, optimiser, seed.
+        method: `baseline`, or a name of `ssal.experiments.methods`.
+        options: options of the method.
+        groups_from: digest of the baseline whose confusion the groups are derived from; None where none is.
+        keep_weights: whether the trained model is kept; no part of the digest.
+    """
+
+    settings: Settings
+    method: str = BASELINE
+    options: Mapping[str, Option] = field(default_factory=dict[str, Option])
+    groups_from: str | None = None
+    keep_weights: bool = False
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether there are no branches."""
+        return self.method == BASELINE
+
+    def describe(self) -> dict[str, Any]:
+        """What the digest is taken of: plain values, files by their content, nothing that has no effect."""
+        left_out = _OPERATIONAL | (OF_BRANCHES if self.is_baseline else set[str]())
+        changed = self.settings.model_dump(exclude_defaults=True).keys()
+        wanted = (_DETERMINING | changed) - left_out
+        settings = self.settings.model_dump(mode="json", include=wanted, exclude_none=True)
+        if isinstance(settings.get("groups"), list):
+            settings["groups"] = [_by_content(item) for item in settings["groups"]]
+        if self.settings.weights is not None:
+            settings["weights"] = _by_content(str(self.settings.weights))
+        return {
+            "format": _FORMAT,
+            "method": self.method,
+            "options": dict(self.options),
+            "settings": settings,
+            "groups_from": self.groups_from,
+        }
+
+    @property
+    def digest(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of the description as JSON with sorted keys."""
+        text = json.dumps(self.describe(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values that `from_json` takes."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "method": self.method,
+            "options": dict(self.options),
+            "groups_from": self.groups_from,
+            "keep_weights": self.keep_weights,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Training:
+        """Rebuild from what `to_json` gave."""
+        return cls(
+            settings=make_settings(values["settings"]),
+            method=values["method"],
+            options=values["options"],
+            groups_from=values["groups_from"],
+            keep_weights=values["keep_weights"],
+        )
+
+
+def _by_content(item: object) -> object:
+    """A file's name replaced by the hash of its content; anything else as it is."""
+    if not isinstance(item, str) or item in ("all", "auto"):
+        return item
+    try:
+        return "sha256:" + hashlib.sha256(Path(item).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {item}: {error.strerror}") from None
