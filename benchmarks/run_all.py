@@ -16,6 +16,7 @@ _SCRIPTS = (
     "memory_epoch",
     "jpeg_epoch",
     "joint_probability",
+    "exported_inference",
     "grouping_dense",
     "grouping_sparse",
     "ddp",
