@@ -135,7 +135,7 @@ def test_settings_are_shown_by_their_rank(tmp_path: Path) -> None:
         (["train", "digits", "--lr", "0"], ["lr: input should be greater than 0"]),
         (["train", "digits", "--logger", "wandb"], ["pip install 'ssal[wandb]'"]),
         (["train", "--resume", "nowhere"], ["no run in nowhere"]),
-        (["train", "digits", "--resume", "nowhere"], ["not allowed beside it: data"]),
+        (["train", "--resume", "nowhere", "--dry-run"], ["not allowed beside it: --dry-run"]),
         (["train", "/no/such/folder"], ["/no/such/folder"]),
         (["eval", "nowhere"], ["no finished run in nowhere"]),
         (["predict", "nowhere", "x.png"], ["no file or folder at x.png"]),

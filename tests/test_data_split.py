@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from ssal.data import holdout_split
+from ssal.data import draw_per_class, holdout_split
 from ssal.errors import DataError, InputError
 
 targets_of = st.lists(st.integers(2, 30), min_size=1, max_size=12).flatmap(
@@ -71,3 +71,20 @@ def test_a_class_with_a_single_sample_is_named() -> None:
 def test_a_share_that_leaves_nothing_is_refused(share: float) -> None:
     with pytest.raises(InputError, match="between 0 and 1"):
         holdout_split([0, 0, 1, 1], share, 0)
+
+
+@given(targets_of, st.integers(1, 40), st.integers(0, 100))
+def test_so_many_of_each_class_are_drawn(targets: list[int], count: int, seed: int) -> None:
+    labels = np.array(targets)
+    drawn = draw_per_class(labels, count, seed)
+    assert (np.diff(drawn) > 0).all()
+    assert (np.bincount(labels[drawn]) == np.minimum(np.bincount(labels), count)).all()
+    assert set(drawn) <= set(draw_per_class(labels, count + 1, seed)), "more images add to fewer"
+    assert (drawn == draw_per_class(labels, count, seed)).all()
+
+
+def test_other_seeds_draw_other_samples() -> None:
+    labels = np.zeros(1000, dtype=np.int64)
+    assert set(draw_per_class(labels, 20, 0)) != set(draw_per_class(labels, 20, 1))
+    with pytest.raises(InputError, match="at least 1"):
+        draw_per_class(labels, 0, 0)

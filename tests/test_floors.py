@@ -8,7 +8,7 @@ import ssal
 ROOT = Path(ssal.__file__).parent
 
 FLOORS = [
-    {"errors", "files"},
+    {"errors", "files", "interrupts", "text"},
     {
         "backbones",
         "branches",
@@ -23,10 +23,11 @@ FLOORS = [
     },
     {"grouping"},
     {"joint"},
-    {"model"},
+    {"model", "selective"},
     {"training", "evidence"},
     {"run"},
-    {"experiments", "report"},
+    {"experiments", "export", "report", "demo"},
+    {"api"},
     {"cli"},
     {"__main__"},
 ]
@@ -103,6 +104,7 @@ def test_the_public_face() -> None:
         "soft_confusion",
         "ssal_loss",
         "train",
+        "write_report",
     ]
     for name in ssal.__all__:
         assert getattr(ssal, name).__name__ == name

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ssal.checkpoint import load_state
 from ssal.data import ArraySet, Augmentation, Preprocess, epoch_order, eval_loader, train_loader
 from ssal.errors import DataError, InputError, RunError
 from ssal.grouping import Grouping
@@ -19,8 +18,8 @@ from ssal.training import (
     TrainingPlan,
     choose_precision,
     collect_outputs,
+    find_checkpoint,
     fit,
-    saved_stage,
     step_seconds,
 )
 from ssal.training.plan import make_optimizer, make_schedule, triangular
@@ -148,10 +147,16 @@ def test_resuming_ends_with_the_same_weights(tmp_path: Path, ema: float | None) 
 
 
 def test_checkpoints_know_their_stage_and_hold_no_pickle(tmp_path: Path) -> None:
-    fit(model(), *loaders(), TrainingPlan(epochs=2), stage="baseline", checkpoints=tmp_path)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
-    assert saved_stage(tmp_path / "last.ckpt") == "baseline"
-    assert load_state(tmp_path / "last.ckpt")["epoch"] == 1
+    fit(model(), *loaders(), TrainingPlan(epochs=2), stage="baseline", run="this one", checkpoints=tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+        "previous.ckpt",
+    ]
+    found = find_checkpoint(tmp_path)
+    assert found is not None
+    assert (found.path.name, found.stage, found.run) == ("last.ckpt", "baseline", "this one")
+    assert (found.epoch, found.batch, found.note) == (2, 0, "")
     (tmp_path / "last.ckpt").write_bytes(b"not a checkpoint")
     with pytest.raises(RunError, match=r"last\.ckpt is damaged"):
         fit(model(), *loaders(), TrainingPlan(epochs=2), resume_from=tmp_path / "last.ckpt")
@@ -164,7 +169,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(part: str, name: str) -
     with torch.no_grad():
         layer.bias[0] = float("nan")
     before = copy.deepcopy(broken.state_dict())
-    with pytest.raises(DataError, match=f"the loss of {name} is nan at samples"):
+    with pytest.raises(DataError, match=f"the loss of {name} is nan in batch 1 of epoch 1, at samples"):
         fit(broken, *loaders(), TrainingPlan(epochs=1))
     for key, value in broken.state_dict().items():
         if "running" not in key and "num_batches" not in key:

@@ -6,12 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ssal.api import train, write_report
     from ssal.confusion import confusion_matrix, soft_confusion
     from ssal.errors import DataError, InputError, RunError, SsalError
     from ssal.grouping import Grouping, group_classes
     from ssal.joint import Exponents, LinearCombination, Outputs, fit_exponents, joint_log_prob, ssal_loss
     from ssal.model import Branch, SSALModel
-    from ssal.run import Prediction, Predictor, Run, load, train
+    from ssal.run import Prediction, Predictor, Run, load
 
 # The public face, by the module that has it. Imported at first use, so that the command line starts at once.
 _HOMES = {
@@ -35,7 +36,8 @@ _HOMES = {
     "load": "ssal.run",
     "soft_confusion": "ssal.confusion",
     "ssal_loss": "ssal.joint",
-    "train": "ssal.run",
+    "train": "ssal.api",
+    "write_report": "ssal.api",
 }
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "soft_confusion",
     "ssal_loss",
     "train",
+    "write_report",
 ]
 
 

@@ -100,10 +100,14 @@ def load_state(path: Path) -> Any:
             tensors = {name: cast(Tensor, file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise RunError(f"no state file at {path}") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise RunError(f"{path} is damaged or no state file: {error}") from None
     if metadata.get("format") != "ssal-state-1" or "tree" not in metadata:
         raise RunError(f"{path} is a safetensors file, but no state file of ssal")
     if _digest(metadata["tree"], tensors) != metadata.get("sha256"):
         raise RunError(f"{path} is damaged: its checksum does not match")
-    return _unpack(json.loads(metadata["tree"]), tensors)
+    try:
+        return _unpack(json.loads(metadata["tree"]), tensors)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        # RuntimeError: nested too deep, or a memory format that the tensor cannot have.
+        raise RunError(f"{path} is no state file that ssal wrote: {error}") from None

@@ -10,8 +10,14 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from ssal.errors import InputError, nearest
+from ssal.text import visible
 
-_LARGEST_FILE = 1_000_000
+# Settings are a few lines. PyYAML takes a second for about 20,000 events, and minutes for deep nesting.
+_LARGEST_FILE = 256 << 10
+_MOST_EVENTS = 10_000
+_DEEPEST = 16
+# How much of a value is repeated in an error.
+_SHOWN = 120
 
 
 class _Section(BaseModel):
@@ -83,6 +89,15 @@ class AugmentSettings(_Section):
     flip: bool | None = Field(default=None, description="mirror at random; as the data ask if unset")
 
 
+class CheckpointSettings(_Section):
+    """How often the state is saved inside an epoch; after each epoch it is saved anyway."""
+
+    steps: int | None = Field(default=None, ge=1, description="save after so many batches")
+    minutes: float | None = Field(
+        default=10.0, gt=0, description="save when so many minutes have passed; never by the clock if null"
+    )
+
+
 class Settings(_Section):
     """Everything that a training depends on; flags of `ssal train` have the same names."""
 
@@ -91,6 +106,9 @@ class Settings(_Section):
     image_size: int | None = Field(default=None, ge=4, description="side in pixels; as the data ask if unset")
     holdout: float = Field(
         default=0.1, gt=0, lt=1, description="share of the training data kept for groups and exponents"
+    )
+    images_per_class: int | None = Field(
+        default=None, ge=2, description="use so many training images of each class only, drawn by the seed"
     )
     workers: int | None = Field(
         default=None, ge=0, description="processes that read files; by cores if unset"
@@ -130,6 +148,7 @@ class Settings(_Section):
     )
 
     seed: int = Field(default=0, ge=0, lt=2**31)
+    checkpoint: CheckpointSettings = CheckpointSettings()
     precision: Literal["auto", "bf16", "32"] = "auto"
     devices: int = Field(default=1, ge=1)
     compile: bool = False
@@ -179,29 +198,29 @@ def _describe(error: ValidationError) -> str:
             faults[key] = f"{key} is missing"
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            text = f"{key}: {message[:1].lower()}{message[1:]} (given: {fault['input']!r})"
+            given = repr(fault["input"])
+            given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
+            text = f"{key}: {message[:1].lower()}{message[1:]} (given: {given})"
             faults[key] = min(faults.get(key, text), text, key=len)
     return "; ".join(faults.values())
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a settings file; tags, aliases and files over 1 MB are refused.
+    """Read a settings file; tags, aliases and what is far too large for settings are refused.
 
     Raises:
         InputError: the file cannot be read, or holds no mapping of settings.
     """
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise InputError(f"{path} is larger than 1 MB; a settings file is a few lines")
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise InputError(f"{path}: YAML aliases are not allowed in settings")
-        content = yaml.safe_load(text)
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_FILE + 1)
+        if len(raw) > _LARGEST_FILE:
+            raise ValueError(f"larger than {_LARGEST_FILE >> 10} KB; a settings file is a few lines")
+        content = _load(raw.decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot read settings from {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is no valid YAML: {reason}") from None
+    except ValueError as error:
+        raise InputError(f"{path} is no valid YAML of settings: {error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(
@@ -209,6 +228,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
     ):
         raise InputError(f"{path} must hold settings as 'key: value' lines")
     return cast("dict[str, Any]", content)
+
+
+def _load(text: str) -> Any:
+    """Build plain values from YAML.
+
+    Raises:
+        ValueError: it is no YAML, has tags or aliases, or is far too large or deep for settings.
+    """
+    depth = 0
+    try:
+        for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("aliases are not allowed")
+            if getattr(event, "tag", None) is not None:
+                raise ValueError("tags are not allowed")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if number > _MOST_EVENTS or depth > _DEEPEST:
+                raise ValueError(f"more than {_MOST_EVENTS:,} entries, or nested deeper than {_DEEPEST}")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from None
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -226,9 +266,10 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         if not equals or not all(key.split(".")):
             raise InputError(f"--set takes key=value, such as optimizer.momentum=0.9, not {assignment!r}")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise InputError(f"--set {key}: {text!r} is no valid value") from None
+            value = _load(text)
+        except ValueError:
+            given = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+            raise InputError(f"--set {key}: {given!r} is no valid value") from None
         *sections, name = key.split(".")
         merge_into(settings, _nest(sections, {name: value}))
     return settings
@@ -266,4 +307,7 @@ def make_settings(*layers: Mapping[str, Any]) -> Settings:
 
 def to_yaml(settings: Settings) -> str:
     """The settings as a YAML text that `read_yaml` takes."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    values = settings.model_dump(mode="json")
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    # Only then does the dumper escape what would steer the terminal that shows the file.
+    return text if visible(text) == text else yaml.safe_dump(values, sort_keys=False)

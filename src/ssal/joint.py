@@ -24,6 +24,8 @@ from ssal.grouping import Grouping
 _CHUNK = 1 << 22
 # On separable data the likelihood rises for ever with the exponents; beyond this nothing changes any more.
 _LARGEST_EXPONENT = 100.0
+# The solver of the linear combination takes 200 bytes for each coefficient, so a gigabyte at most.
+MOST_COEFFICIENTS = 5_000_000
 # Inverse penalties of the linear combination to choose from.
 _STRENGTHS = (0.1, 1.0, 10.0)
 
@@ -250,9 +252,13 @@ class LinearCombination:
             target: their true classes, int64 [N]; every class must be there.
 
         Raises:
-            InputError: a class has no held-out sample.
+            InputError: a class has no held-out sample, or there are more than `MOST_COEFFICIENTS`.
         """
         classes = outputs.main.shape[1]
+        if (count := cls.count_coefficients(outputs)) > MOST_COEFFICIENTS:
+            raise InputError(
+                f"a linear combination would have {count:,} coefficients; at most {MOST_COEFFICIENTS:,} fit"
+            )
         missing = sorted(set(range(classes)) - set(target.tolist()))
         if missing:
             raise InputError(
@@ -272,6 +278,12 @@ class LinearCombination:
         if len(weight) == 1:  # two classes share one row in scikit-learn: the log-odds of the second
             weight, bias = torch.cat([-weight / 2, weight / 2]), torch.cat([-bias / 2, bias / 2])
         return cls(weight, bias)
+
+    @staticmethod
+    def count_coefficients(outputs: Outputs) -> int:
+        """Size C · (C + Σ k_b) of the weight for such outputs."""
+        classes = outputs.main.shape[1]
+        return classes * (classes + sum(group.shape[1] for group in outputs.groups))
 
     def log_prob(self, outputs: Outputs) -> Tensor:
         """Log-probabilities of the classes [N, C]."""

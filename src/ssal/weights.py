@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             # Oddities of the file are warnings here; what cannot be read safely still raises.
             warnings.simplefilter("ignore", UserWarning)
+            _refuse_bomb(path)
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged or hostile file makes the readers fail in every way there is.
@@ -75,6 +77,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise RunError(f"{path} holds no tensors")
     return tensors
+
+
+def _refuse_bomb(path: Path) -> None:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is a compressed archive, which PyTorch does not write")
 
 
 def _bare(name: str) -> str:

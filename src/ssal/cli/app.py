@@ -8,10 +8,23 @@ from typing import Annotated
 
 import typer
 
-from ssal.cli import doctor, evaluate, explain, groups, layers, predict, train
+from ssal.cli import (
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    groups,
+    layers,
+    predict,
+    report,
+    reproduce,
+    train,
+)
 from ssal.cli.output import complain
 from ssal.cli.texts import help_text
 from ssal.errors import SsalError
+from ssal.interrupts import Interrupted
 
 _INTRODUCTION = help_text(
     "Image classifiers that show their evidence.",
@@ -19,7 +32,9 @@ _INTRODUCTION = help_text(
     "ssal train photos/ --epochs 30 --out runs/photos",
     "ssal predict runs/photos new/*.jpg     classes, with the groups each branch saw",
     "ssal explain runs/photos new/one.jpg   what decided, and where in the image",
+    "ssal demo runs/photos                  the same on a page, for any image you drop",
     "ssal groups show runs/photos           which classes look alike",
+    "ssal report runs/photos                one page with all of it",
     "ssal layers resnet50                   where a branch can be attached",
     more="ssal VERB --help has more examples.",
 )
@@ -59,11 +74,15 @@ app.command("predict", help=predict.HELP)(predict.predict)
 app.command("explain", help=explain.HELP)(explain.explain)
 app.add_typer(groups.app, name="groups")
 app.command("layers", help=layers.HELP)(layers.layers)
+app.command("report", help=report.HELP)(report.report)
+app.command("export", help=export.HELP)(export.export)
+app.command("reproduce", help=reproduce.HELP)(reproduce.reproduce)
+app.command("demo", help=demo.HELP)(demo.demo)
 app.command("doctor", help=doctor.HELP)(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted, 143 terminated."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
@@ -82,6 +101,9 @@ def main() -> None:
             raise
         complain(f"ssal: {error}")
         sys.exit(1)
+    except Interrupted as stop:
+        complain(f"ssal: {stop}")
+        sys.exit(stop.status)
     except KeyboardInterrupt:
         complain("ssal: interrupted")
         sys.exit(130)

@@ -14,7 +14,10 @@ HELP = help_text(
     "Measure a trained model again, on its test data or on other data.",
     "ssal eval runs/glyphs-1",
     "ssal eval runs/photos --data new-photos/",
-    more="""Prints the result table and writes eval/predictions.parquet in the run.""",
+    "ssal eval runs/photos --hierarchy superclasses.json",
+    more="""Prints the result table, how well probabilities are calibrated, how well each score finds errors,
+and what can be promised where an answer may be refused or be a group. Writes eval/predictions.parquet and
+eval/metrics.json in the run. The hierarchy is a JSON object that names the superclass of each class.""",
 )
 
 
@@ -22,8 +25,11 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Run directory.", show_default=False)],
     data: Annotated[str | None, typer.Option(help="Other data with the same classes.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the files of named data are.")] = None,
+    hierarchy: Annotated[
+        Path | None, typer.Option(help="JSON file: class to superclass, for the severity of mistakes.")
+    ] = None,
 ) -> None:
     """Measure a trained model again, on its test data or on other data."""
     from ssal.run import evaluate_run
 
-    say(evaluate_run(run, data=data, data_dir=data_dir))
+    say(evaluate_run(run, data=data, data_dir=data_dir, hierarchy=hierarchy))

@@ -9,6 +9,7 @@ import typer
 
 from ssal.cli.output import say
 from ssal.cli.texts import help_text
+from ssal.text import visible
 
 if TYPE_CHECKING:
     from ssal.grouping import Grouping
@@ -43,7 +44,7 @@ def _read(path: Path) -> dict[str, Grouping]:
 def _lines(grouping: Grouping) -> list[str]:
     names = grouping.class_names or [str(index) for index in range(len(grouping.labels))]
     return [
-        f"{group:4}  " + ", ".join(names[member] for member in grouping.members(group))
+        f"{group:4}  " + ", ".join(visible(names[member], keep="") for member in grouping.members(group))
         for group in range(grouping.num_groups)
     ]
 

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
+from typing import TextIO
 
-# Directional marks reorder what stands around them; they are of category Cf, as soft hyphens are.
-_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+from ssal.text import visible
 
 
-def visible(text: str) -> str:
-    r"""Replace control, format and directional characters by their code, line breaks excepted.
-
-    >>> visible("cat\x1b[31m dog")
-    'cat\\x1b[31m dog'
-    """
-    return "".join(
-        character
-        if character == "\n" or unicodedata.category(character) not in _HIDDEN
-        else character.encode("unicode_escape", "backslashreplace").decode()
-        for character in text
-    )
+def _print(text: str, stream: TextIO) -> None:
+    # A terminal of another alphabet gets codes for what it lacks, where Python would raise.
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(visible(text).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def say(text: str) -> None:
     """Print to standard output."""
-    print(visible(text), flush=True)
+    _print(text, sys.stdout)
 
 
 def complain(text: str) -> None:
     """Print to standard error."""
-    print(visible(text), file=sys.stderr, flush=True)
+    _print(text, sys.stderr)

@@ -10,6 +10,7 @@ import typer
 
 from ssal.cli.output import say
 from ssal.cli.texts import help_text
+from ssal.interrupts import Interrupts
 
 HELP = help_text(
     "Train a classifier with branches, and measure what the branches bring.",
@@ -29,7 +30,9 @@ together with a branch per grouping. The test data are looked at once, at the en
 def train(
     data: Annotated[str | None, typer.Argument(help="What to train on.", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; runs/DATA-1, -2 … if not given.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with an interrupted run; needs nothing else.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Two batches only: shapes, memory, estimated time.")
@@ -99,28 +102,37 @@ def train(
         "logger": logger,
     }
     given = {name: value for name, value in flags.items() if value is not None}
-    from ssal.config import make_settings, parse_assignments, read_yaml, to_yaml
-    from ssal.errors import InputError
+    with Interrupts():
+        from ssal.config import make_settings, parse_assignments, read_yaml, to_yaml
+        from ssal.errors import InputError
 
-    assignments = parse_assignments(assign or [])
-    if resume is not None:
-        extra = sorted({**given, **assignments})
-        if extra or config is not None or out is not None:
-            named = ", ".join(extra or ["--config" if config else "--out"])
-            raise InputError(f"--resume goes on with the settings of the run; not allowed beside it: {named}")
-        from ssal.run import resume_training
+        assignments = parse_assignments(assign or [])
+        if resume is not None:
+            flagged = {"--overwrite": overwrite, "--dry-run": dry_run, "--print-config": print_config}
+            flagged["--out"] = out is not None and out.resolve() != resume.resolve()
+            if wrong := [flag for flag, is_given in flagged.items() if is_given]:
+                raise InputError(
+                    f"--resume goes on with the run in {resume}; not allowed beside it: {', '.join(wrong)}"
+                )
+            layers = [layer for layer in (read_yaml(config) if config else {}, given, assignments) if layer]
+            from ssal.api import add_report
+            from ssal.run import resume_training
 
-        resume_training(resume, echo=say, progress=sys.stderr.isatty())
-        return
-    if data is None and config is None and "data" not in assignments:
-        raise InputError("name the data to train on, such as: ssal train glyphs")
-    settings = make_settings({} if config is None else read_yaml(config), given, assignments)
-    if print_config:
-        say(to_yaml(settings).rstrip())
-        return
-    from ssal.run import describe_plan, start_training
+            run = resume_training(resume, changes=layers, echo=say, progress=sys.stderr.isatty())
+            add_report(run, say)
+            return
+        if data is None and config is None and "data" not in assignments:
+            raise InputError("name the data to train on, such as: ssal train glyphs")
+        settings = make_settings({} if config is None else read_yaml(config), given, assignments)
+        if print_config:
+            say(to_yaml(settings).rstrip())
+            return
+        from ssal.run import describe_plan, start_training
 
-    if dry_run:
-        say(describe_plan(settings))
-        return
-    start_training(settings, out, overwrite=overwrite, echo=say, progress=sys.stderr.isatty())
+        if dry_run:
+            say(describe_plan(settings))
+            return
+        from ssal.api import add_report
+
+        run = start_training(settings, out, overwrite=overwrite, echo=say, progress=sys.stderr.isatty())
+        add_report(run, say)

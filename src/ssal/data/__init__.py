@@ -23,7 +23,7 @@ from ssal.data.loader import eval_loader, train_loader
 from ssal.data.preprocess import Preprocess
 from ssal.data.sampler import epoch_order
 from ssal.data.sources import RawData, SourceOptions, register_source, source_names, split_off_test
-from ssal.data.split import holdout_split
+from ssal.data.split import draw_per_class, holdout_split
 from ssal.data.unreadable import Unreadable, find_unreadable
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "SourceOptions",
     "Unreadable",
     "decode_image",
+    "draw_per_class",
     "epoch_order",
     "eval_loader",
     "find_unreadable",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssal.data.augment import Augmentation
-from ssal.data.classes import Hierarchy, align_classes, check_trainable
+from ssal.data.classes import Hierarchy, align_classes, check_trainable, with_encodable_names
 from ssal.data.folder import read_folder
 from ssal.data.hub import read_hub
 from ssal.data.imagesets import ImageSet
@@ -130,9 +130,11 @@ def open_data(
         label_column=label_column,
     )
     raw = _read(str(name_or_path), options)
+    train = with_encodable_names(raw.train)
     raw = replace(
         raw,
-        test=align_classes(raw.test, raw.train.class_names),
+        train=train,
+        test=align_classes(with_encodable_names(raw.test), train.class_names),
         image_size=raw.image_size if image_size is None else _both_sides(image_size),
         channels=raw.channels if channels is None else check_channels(channels),
     )
@@ -163,7 +165,9 @@ def _read(name: str, options: SourceOptions) -> RawData:
     if path.is_file():
         if path.suffix == ".parquet":
             return read_parquet(path, options)
-        raise InputError(f"{name!r} is neither a folder nor a Parquet file")
+        raise InputError(
+            f"{name!r} is neither a folder nor a Parquet file; an archive must be unpacked to a folder first"
+        )
     if name.startswith((".", "~")) or len(path.parts) > 1:
         raise InputError(f"there is no folder or file {name!r}")
     return get_source(name)(options)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ssal.data.imagesets import ImageSet
 from ssal.errors import DataError, nearest
+from ssal.text import encodable
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,12 @@ class Hierarchy:
 
     names: tuple[str, ...]
     of_class: NDArray[np.int64]
+
+
+def with_encodable_names(images: ImageSet) -> ImageSet:
+    """Return the set with class names that any file can hold; folders may have names that are no UTF-8."""
+    names = tuple(map(encodable, images.class_names))
+    return images if names == images.class_names else images.with_labels(images.targets, names)
 
 
 def align_classes(images: ImageSet, class_names: Sequence[str]) -> ImageSet:

@@ -25,6 +25,8 @@ IMAGE_SUFFIXES: Final = frozenset(
 # Where Pillow begins to warn of a decompression bomb. Checked here, since a warning cannot be made an error
 # in one thread alone.
 MAX_PIXELS: Final = 89_478_485
+# What JPEG allows. Pillow keeps a pointer per row: an image of one column would take ten times its pixels.
+MAX_SIDE: Final = 65_535
 
 _ORIENTATION: Final = 0x0112
 _TRANSPOSE: Final = {
@@ -186,6 +188,8 @@ def _check_size(size: Size) -> None:
         raise Image.DecompressionBombError
     if width * height == 0:
         raise ValueError("it holds no pixel")
+    if max(size) > MAX_SIDE:
+        raise ValueError(f"a side has more than {MAX_SIDE:,} pixels")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -17,6 +17,7 @@ from ssal.data.batch import Batch, Position, check_position
 from ssal.data.imagesets import FileSet
 from ssal.data.preprocess import Preprocess
 from ssal.data.sampler import BatchPlan
+from ssal.data.workers import leave_signals_to_parent
 from ssal.errors import DataError
 
 # (set, sample number, epoch) → uint8 [H, W, C]
@@ -76,6 +77,7 @@ class FileLoader:
             collate_fn=_collate,
             persistent_workers=keep_workers and workers > 0,
             multiprocessing_context=start_method if workers > 0 else None,
+            worker_init_fn=leave_signals_to_parent,
             # Else each iteration would draw from torch's global generator, and so change what a run draws
             # later.
             generator=torch.Generator(),

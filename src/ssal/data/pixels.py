@@ -16,6 +16,7 @@ Channels = Literal[1, 3]
 
 # A palette or colour mode is RGB even where all its colours happen to be grey: the header does not tell.
 GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+_PART: Final = 1 << 20
 _COLOUR_MODES: Final = frozenset({"RGB", "RGBX", "RGBA", "RGBa", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB"})
 
 
@@ -92,10 +93,18 @@ def array_to_levels(array: NDArray[Any]) -> NDArray[np.uint8]:
         ranges = "0 … 1 or 0 … 255" if kind == "f" else "0 … 255"
         raise ValueError(f"pixels of type {array.dtype} must lie in {ranges}; found {low:g} … {high:g}")
     if kind == "f":
-        scaled = array.astype(np.float64) * 255.0 if high <= 1.0 else array
-        # Halves go up: numpy's own rounding would send them to even levels.
-        return np.floor(scaled + 0.5).astype(np.uint8)
+        return _rounded(array, 255.0 if high <= 1.0 else 1.0)
     return array.astype(np.uint8)
+
+
+def _rounded(array: NDArray[Any], scale: float) -> NDArray[np.uint8]:
+    """Scale and round, part by part: copies of a large image in double precision would take gigabytes."""
+    flat = array.reshape(-1)
+    levels = np.empty(flat.shape, dtype=np.uint8)
+    for start in range(0, len(flat), _PART):
+        # Halves go up: numpy's own rounding would send them to even levels.
+        levels[start : start + _PART] = np.floor(flat[start : start + _PART] * np.float64(scale) + 0.5)
+    return levels.reshape(array.shape)
 
 
 def array_to_image(array: NDArray[Any]) -> Image.Image:

@@ -149,7 +149,7 @@ class Preprocess:
                 std=tuple(float(value) for value in settings["std"]),
                 crop_share=float(settings["crop_share"]),
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"preprocessing settings of a wrong type: {error}") from error
 
 

@@ -49,6 +49,32 @@ def holdout_split(
     return np.flatnonzero(~held_out).astype(np.int64), np.flatnonzero(held_out).astype(np.int64)
 
 
+def draw_per_class(targets: ArrayLike, count: int, seed: int) -> NDArray[np.int64]:
+    """Draw so many samples of each class; all of a class that has no more.
+
+    Args:
+        targets: Class ids [N], from 0.
+        count: Samples of each class, at least 1.
+        seed: The same seed gives the same samples; a larger count adds to those of a smaller one.
+
+    Returns:
+        Sample numbers, int64, in rising order.
+
+    Raises:
+        InputError: `count` is below 1.
+
+    >>> len(draw_per_class([0, 0, 0, 0, 1, 1, 1], 2, seed=0))
+    4
+    """
+    if count < 1:
+        raise InputError(f"at least 1 sample of each class must be drawn; got {count}")
+    labels = np.asarray(targets, dtype=np.int64)
+    counts = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
+    order = np.lexsort((random_bits(seed, SPLIT, np.arange(len(labels))), labels))
+    rank_in_class = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.sort(order[rank_in_class < count]).astype(np.int64)
+
+
 def _check_pairs(counts: NDArray[np.int64], class_names: Sequence[str] | None) -> None:
     single = np.flatnonzero(counts == 1)
     if len(single):

@@ -70,6 +70,8 @@ def read(path: Path) -> tuple[list[int], list[str] | None]:
         return parse(content)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or 'cannot be read'}") from None
+    except ValueError:  # a NUL in the path
+        raise DataError(f"{str(path)!r} is no path") from None
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 

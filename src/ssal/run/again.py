@@ -10,13 +10,15 @@ import numpy as np
 from ssal.config import make_settings, read_yaml
 from ssal.data import ImageSet, eval_loader, open_data
 from ssal.errors import DataError, RunError
-from ssal.files import write_bytes
+from ssal.files import write_bytes, write_json
 from ssal.model import SSALModel
 from ssal.run.directory import RunDirectory
 from ssal.run.finish import costs, measure
+from ssal.run.hierarchy import align_hierarchy, read_hierarchy
 from ssal.run.results import format_table, predictions_table
 from ssal.run.saved import build_backbone, load_model
 from ssal.run.stages import read_baseline
+from ssal.run.tables import format_calibration, format_promises, format_scores, format_severity
 from ssal.training import collect_outputs
 
 
@@ -31,26 +33,31 @@ def _with_classes(images: ImageSet, class_names: Sequence[str]) -> ImageSet:
     return images.with_labels(table[images.targets], class_names)
 
 
-def evaluate_run(path: Path, *, data: str | None = None, data_dir: Path | None = None) -> str:
-    """Measure the ways of prediction of a finished run, and write `eval/predictions.parquet`.
+def evaluate_run(
+    path: Path, *, data: str | None = None, data_dir: Path | None = None, hierarchy: Path | None = None
+) -> str:
+    """Measure a finished run; writes `predictions.parquet` and `metrics.json` to its folder `eval/`.
 
     Args:
         path: the run directory.
         data: name, folder or file of other data, whose test part is used; the run's own data if None.
         data_dir: where the files of named data are; as in the run if None.
+        hierarchy: JSON file with the superclass of each class; those that come with the data if None.
 
     Returns:
-        The result table.
+        The result table, calibration, error detection and what is promised of the answers.
 
     Raises:
         RunError: the run is not finished, or its files are damaged.
         DataError: the data hold a class that the model does not know.
+        InputError: the hierarchy cannot be used.
     """
     directory = RunDirectory(path)
     if directory.is_empty() or not directory.metrics.exists():
         raise RunError(f"no finished run in {path}")
     settings = make_settings(read_yaml(directory.config))
     saved = load_model(directory.model)
+    given = None if hierarchy is None else read_hierarchy(hierarchy, saved.class_names)
     bundle = open_data(
         data or settings.data,
         data_dir=data_dir or settings.data_dir,
@@ -62,11 +69,20 @@ def evaluate_run(path: Path, *, data: str | None = None, data_dir: Path | None =
     baseline = SSALModel(build_backbone(saved.backbone), [], saved.model.input_shape)
     read_baseline(directory.baseline, baseline)
     plain, seen = collect_outputs(baseline, loader), collect_outputs(saved.model, loader)
-    metrics, ways = measure(seen, saved, plain)
+    above = given or align_hierarchy(bundle.hierarchy, bundle.class_names, saved.class_names)
+    metrics, ways = measure(seen, saved, plain, above)
     table = predictions_table(seen.indices, seen.targets, ways, seen.outputs, saved.model, saved.class_names)
     write_bytes(directory.predictions, table)
     zero: dict[str, float] = dict.fromkeys(
         ("baseline", "confusion", "grouping", "joint", "exponents", "linear_combination"), 0.0
     )
     metrics |= costs(saved.model, saved.combination, zero) | {"seconds": {}}
-    return f"{bundle.name}: {len(images):,} images\n{format_table(metrics)}"
+    write_json(directory.predictions.with_name("metrics.json"), {"data": bundle.name} | metrics)
+    parts = [
+        f"{bundle.name}: {len(images):,} images\n{format_table(metrics)}",
+        format_calibration(metrics),
+        format_scores(metrics),
+        format_promises(metrics),
+        format_severity(metrics),
+    ]
+    return "\n\n".join(part for part in parts if part)

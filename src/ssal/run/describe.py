@@ -40,14 +40,12 @@ def describe_plan(settings: Settings) -> str:
     """
     notes: list[str] = []
     job = prepare(settings).decide(notes.append)
-    data = job.data
     loader = job.train_loader()(rank=0, world_size=1)
     batches = list(islice(iter(loader), 2))
     baseline, joint = job.make_model(()), job.make_model(job.blank_groupings())
     outputs = joint(batches[0].images)
     lines = [
-        f"data      {data.name}: {len(job.fitting):,} images to train on, {len(job.heldout):,} held out, "
-        f"{len(data.test):,} to test on, {len(data.class_names)} classes",
+        f"data      {job.describe_data()}",
         f"batch     {tuple(batches[0].images.shape)}, {len(loader)} an epoch, precision {job.precision}",
         _describe_model("baseline", baseline, job),
         _describe_model("joint", joint, job),

@@ -18,8 +18,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from ssal.errors import RunError
-from ssal.files import write_json
+from ssal.files import remove_leftovers, write_json
 
+_LOCK = ".lock"
 _LIBRARIES = ("ssal", "torch", "torchvision", "timm", "lightning", "numpy", "scipy", "scikit-learn")
 
 
@@ -71,8 +72,13 @@ class RunDirectory:
 
     @property
     def last(self) -> Path:
-        """State after the last finished epoch."""
+        """Newest state of the training."""
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def beginnings(self) -> Path:
+        """What the run was begun with, to compare with when it goes on."""
+        return self.checkpoints / "settings.ckpt"
 
     @property
     def baseline(self) -> Path:
@@ -110,7 +116,7 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock")
+            lock = FileLock(self.path / _LOCK)
             lock.acquire(timeout=0)
         except Timeout:
             raise RunError(
@@ -119,9 +125,20 @@ class RunDirectory:
         except OSError as error:
             raise RunError(f"cannot write to {self.path}: {error.strerror}") from None
         try:
+            remove_leftovers(self.path)
             yield
         finally:
             lock.release()
+
+    def check_free(self) -> None:
+        """Find out before long preparations whether another process works in this folder.
+
+        Raises:
+            RunError: one does.
+        """
+        if (self.path / _LOCK).exists():
+            with self.locked():
+                pass
 
 
 def describe_environment(**extra: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ssal.evidence.figure import draw_evidence
 from ssal.evidence.overlay import draw_overlay
 from ssal.files import write_bytes, write_json
 from ssal.run.predictor import Predictor
+from ssal.text import encodable
 
 
 def file_name(text: str) -> str:
@@ -95,5 +96,5 @@ def write_explanation(predictor: Predictor, image: Path, folder: Path) -> Eviden
         write_bytes(folder / picture, draw_overlay(pixels, part.map))
         pictures.append(picture)
     write_bytes(folder / "explain.png", draw_evidence(evidence, pixels))
-    write_json(folder / "evidence.json", {"file": str(image)} | as_record(evidence, pictures))
+    write_json(folder / "evidence.json", {"file": encodable(str(image))} | as_record(evidence, pictures))
     return evidence

@@ -17,15 +17,22 @@ from ssal.data import (
     DataBundle,
     ImageSet,
     Preprocess,
+    draw_per_class,
     eval_loader,
-    holdout_split,
     open_data,
     train_loader,
 )
 from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
-from ssal.run.resolve import check_groups, default_groups, one_each, with_data_defaults
+from ssal.run.parts import split_training_data
+from ssal.run.resolve import (
+    check_confusion_kind,
+    check_groups,
+    default_groups,
+    one_each,
+    with_data_defaults,
+)
 from ssal.run.saved import BackboneSpec
 from ssal.taps import choose_taps, probe_taps
 from ssal.training import (
@@ -49,7 +56,9 @@ class Job:
         settings: with everything that depends on the data filled in.
         data: the opened data set.
         fitting: the part of the training data that weights are fitted to.
-        heldout: the part kept for groups, exponents and the linear combination.
+        heldout: the held-out images that exponents, linear combination and scores are fitted to.
+        calibration: the held-out images that thresholds are set on, see `Parts`.
+        known: the training data without the calibration part.
         backbone: how to build the backbone.
         items: one number of groups, 'all' or file for each branch.
         taps: one layer name for each branch.
@@ -61,6 +70,8 @@ class Job:
     data: DataBundle
     fitting: ImageSet
     heldout: ImageSet
+    calibration: ImageSet
+    known: ImageSet
     backbone: BackboneSpec
     items: tuple[int | str, ...]
     taps: tuple[str, ...]
@@ -76,6 +87,17 @@ class Job:
     def preprocess(self) -> Preprocess:
         """How an image becomes a tensor."""
         return self.data.preprocess
+
+    def describe_data(self) -> str:
+        """How many images and classes there are, and what for."""
+        held = len(self.heldout) + len(self.calibration)
+        missing = len(self.data.class_names) - len(np.unique(self.calibration.targets))
+        without = f", none of {missing} classes" if missing and len(self.calibration) else ""
+        return (
+            f"{self.data.name}: {len(self.fitting):,} images to train on, {held:,} held out "
+            f"({len(self.heldout):,} to fit exponents, {len(self.calibration):,} to calibrate{without}), "
+            f"{len(self.data.test):,} to test on, {len(self.data.class_names)} classes"
+        )
 
     def seed_everything(self) -> None:
         """Start all random numbers of the process from the seed, so that a stage can be repeated alone."""
@@ -209,9 +231,13 @@ def prepare(settings: Settings) -> Job:
         image_size=settings.image_size,
         skip_bad=settings.skip_bad,
     )
+    if settings.images_per_class is not None:
+        chosen = draw_per_class(data.train.targets, settings.images_per_class, settings.seed)
+        data = replace(data, train=data.train.select(chosen))
     classes = len(data.class_names)
     items = default_groups(classes) if settings.groups == "auto" else settings.groups
-    check_groups(items, classes)
+    check_groups(items, data.class_names)
+    check_confusion_kind(settings.confusion, classes)
     backbone = BackboneSpec(
         name=settings.model,
         num_classes=classes,
@@ -219,15 +245,17 @@ def prepare(settings: Settings) -> Job:
         input_size=data.image_size,
         width=settings.width,
     )
-    fitting, heldout = holdout_split(
+    parts = split_training_data(
         data.train.targets, settings.holdout, settings.seed, class_names=data.class_names
     )
     count = len(items)
     job = Job(
         settings=settings,
         data=data,
-        fitting=data.train.select(fitting),
-        heldout=data.train.select(heldout),
+        fitting=data.train.select(parts.fitting),
+        heldout=data.train.select(parts.heldout),
+        calibration=data.train.select(parts.calibration),
+        known=data.train.select(parts.known),
         backbone=backbone,
         items=items,
         taps=_taps(settings, backbone, count),

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import shlex
+import signal
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ssal.config import Settings, make_settings, read_yaml, to_yaml
-from ssal.errors import RunError
+from ssal.config import Settings, make_settings, to_yaml
+from ssal.errors import RunError, SsalError
 from ssal.files import write_text
+from ssal.interrupts import Interrupted, Interrupts
 from ssal.run.directory import RunDirectory, write_environment
 from ssal.run.finish import fit_prediction, test
 from ssal.run.job import prepare
 from ssal.run.log import Log
 from ssal.run.predictor import Mode, Predictor, load
-from ssal.run.results import format_table
+from ssal.run.results import format_table, read_metrics
+from ssal.run.resume import (
+    accept,
+    check_data,
+    describe_job,
+    load_beginnings,
+    save_beginnings,
+    settings_to_go_on,
+)
 from ssal.run.stages import (
     Workplace,
     find_groups,
@@ -27,7 +38,7 @@ from ssal.run.stages import (
     train_joint,
     write_metrics,
 )
-from ssal.training import keep_freed_memory
+from ssal.training import keep_freed_memory, lost_worker
 
 
 @dataclass(frozen=True)
@@ -84,52 +95,117 @@ def start_training(
     Raises:
         RunError: there is a run in `out` already, or another process works there.
         InputError, DataError: see `prepare`.
+        Interrupted: SIGINT or SIGTERM asked to stop; the message says how to go on.
     """
     directory = RunDirectory(out or _next_free(settings.data))
+    with _interrupts(directory) as interrupts:
+        _refuse_present_run(directory, overwrite)
+        directory.check_free()
+        job = prepare(settings)
+        with directory.locked():
+            # Another process may have been faster.
+            _refuse_present_run(directory, overwrite)
+            directory.clear()
+            log = Log(directory.log, echo)
+            job = job.decide(log)
+            beginnings = describe_job(job)
+            write_environment(directory, precision=job.precision)
+            save_beginnings(directory.beginnings, beginnings)
+            # Last: with it, the folder holds a run.
+            write_text(directory.config, to_yaml(job.settings))
+            return _run(Workplace(job, directory, log, progress, beginnings.digest, interrupts))
+
+
+def _refuse_present_run(directory: RunDirectory, overwrite: bool) -> None:
     if not directory.is_empty() and not overwrite:
         raise RunError(
             f"{directory.path} holds a run already; choose another --out, --overwrite it, "
-            f"or go on with it: ssal train --resume {directory.path}"
+            f"or go on with it: {_command(directory)}"
         )
-    job = prepare(settings)
-    with directory.locked():
-        directory.clear()
-        log = Log(directory.log, echo)
-        job = job.decide(log)
-        write_environment(directory, precision=job.precision)
-        write_text(directory.config, to_yaml(job.settings))
-        return _run(Workplace(job, directory, log, progress))
 
 
-def resume_training(path: Path, *, echo: Callable[[str], None] = _silent, progress: bool = False) -> Run:
-    """Go on with a run from its last finished epoch; a finished run is shown as it is.
+def resume_training(
+    path: Path,
+    *,
+    changes: Sequence[Mapping[str, Any]] = (),
+    echo: Callable[[str], None] = _silent,
+    progress: bool = False,
+) -> Run:
+    """Go on with a run where its last state was saved; a finished run is shown as it is.
+
+    Args:
+        path: the run directory.
+        changes: settings to go on with, in layers; most must be those of the run, see `settings_to_go_on`.
+        echo: called with each line that a person may want to read.
+        progress: show a bar.
 
     Raises:
-        RunError: there is no run in `path`, or another process works there.
+        RunError: there is no run in `path`, another process works there, its files are damaged, or settings
+            or data differ from those that it was begun with.
+        InputError, DataError: see `prepare`.
+        Interrupted: SIGINT or SIGTERM asked to stop; the message says how to go on.
     """
     directory = RunDirectory(path)
     if directory.is_empty():
         raise RunError(f"no run in {path}: config.yaml is missing")
-    if directory.metrics.exists():
-        run = Run(path, json.loads(directory.metrics.read_text(encoding="utf-8")))
-        echo(f"the run in {path} is finished already\n{run}")
-        return run
-    job = prepare(make_settings(read_yaml(directory.config)))
-    with directory.locked():
+    if directory.metrics.exists() and not changes:
+        return _finished(directory, echo)
+    with _interrupts(directory) as interrupts, directory.locked():
+        beginnings = load_beginnings(directory.beginnings)
+        settings = settings_to_go_on(directory, beginnings, changes)
+        if directory.metrics.exists():
+            return _finished(directory, echo)
+        job = prepare(settings)
+        check_data(job, beginnings)
         log = Log(directory.log, echo)
-        return _run(Workplace(job, directory, log, progress))
+        for line in accept(directory, beginnings, job.settings):
+            log(line)
+        return _run(Workplace(job, directory, log, progress, beginnings.digest, interrupts))
+
+
+def _finished(directory: RunDirectory, echo: Callable[[str], None]) -> Run:
+    run = Run(directory.path, read_metrics(directory.metrics))
+    echo(f"the run in {directory.path} is finished already\n{run}")
+    return run
+
+
+def _command(directory: RunDirectory) -> str:
+    return f"ssal train --resume {shlex.quote(str(directory.path))}"
+
+
+@contextmanager
+def _interrupts(directory: RunDirectory) -> Generator[Interrupts]:
+    """Heed signals; who is interrupted is told how to go on."""
+    with Interrupts() as interrupts:
+        try:
+            yield interrupts
+        except Interrupted as stop:
+            written = "nothing was written" if directory.is_empty() else f"go on with: {_command(directory)}"
+            raise Interrupted(stop.signum, written) from None
 
 
 def _run(place: Workplace) -> Run:
+    try:
+        return _stages(place)
+    except RuntimeError as error:
+        lost = lost_worker(error)
+        if lost is None:
+            raise
+        place.log.note(lost)
+        raise RunError(f"{lost}; go on, with fewer workers if need be: {_command(place.directory)}") from None
+    except (Interrupted, SsalError, OSError) as error:
+        # The disk that failed may be the one with the log.
+        with suppress(OSError):
+            place.log.note(str(error))
+        raise
+
+
+def _stages(place: Workplace) -> Run:
     job, log = place.job, place.log
     keep_freed_memory()
     for note in job.data.notes:
         log(note)
-    log(
-        f"{job.data.name}: {len(job.fitting):,} images to train on, {len(job.heldout):,} held out, "
-        f"{len(job.data.test):,} to test on, {len(job.data.class_names)} classes; "
-        f"{job.backbone.name}, {torch.get_num_threads()} threads, {job.precision}"
-    )
+    log(f"{job.describe_data()}; {job.backbone.name}, {torch.get_num_threads()} threads, {job.precision}")
     baseline = train_baseline(place)
     groupings = find_groups(place, measure_confusion(place, baseline))
     model = train_joint(place, groupings)
@@ -168,7 +244,15 @@ def train(
         InputError: settings are not allowed; all faults are named at once.
         DataError: the data cannot be used.
         RunError: there is a run in `out` already, or another process works there.
+        KeyboardInterrupt: SIGINT asked to stop; the state was saved, the message says how to go on.
+        SystemExit: likewise SIGTERM.
     """
     made = make_settings({"data": str(data), **settings})
     path = None if out is None else Path(out)
-    return start_training(made, path, overwrite=overwrite, echo=echo, progress=progress)
+    try:
+        return start_training(made, path, overwrite=overwrite, echo=echo, progress=progress)
+    except Interrupted as stop:
+        echo(str(stop))
+        if stop.signum == signal.SIGINT:
+            raise KeyboardInterrupt(str(stop)) from None
+        raise SystemExit(stop.status) from None

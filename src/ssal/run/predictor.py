@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast, overload
@@ -16,9 +18,11 @@ from torch import Tensor, nn
 
 from ssal.data import IMAGE_SUFFIXES
 from ssal.errors import DataError, InputError, RunError
-from ssal.evidence import Evidence, explain
+from ssal.evidence import Evidence, MapSource, evaluating, explain, find_sources
 from ssal.joint import Exponents, Outputs, joint_log_prob
+from ssal.run.decision import Decision, Rule, class_rule, group_rule
 from ssal.run.saved import SavedModel, load_model
+from ssal.selective import CONFIDENCE, Selector
 
 Mode = Literal["joint", "main"]
 _BATCH = 64
@@ -54,6 +58,7 @@ class Prediction:
         top: the five most probable classes with their probabilities.
         groups: what each branch says; empty in mode `main`.
         probabilities: of all classes, float32 [C].
+        decision: what is answered under the promise of a predictor that made one; else None.
     """
 
     class_name: str
@@ -62,6 +67,7 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     groups: tuple[GroupPrediction, ...]
     probabilities: NDArray[np.float32] = field(repr=False, compare=False)
+    decision: Decision | None = None
 
     @property
     def agreement(self) -> int:
@@ -76,7 +82,12 @@ class Predictor:
         saved: the model with its classes and preprocessing.
         mode: `joint` for the product of all parts, `main` for the main classifier alone.
         device: where to compute; the first GPU, else the CPU, if None.
+
+    Attributes:
+        rule: when to answer, with the promise behind it; None if every image is answered.
     """
+
+    rule: Rule | None = None
 
     def __init__(self, saved: SavedModel, mode: Mode = "joint", device: str | None = None) -> None:
         self.mode = mode
@@ -91,6 +102,44 @@ class Predictor:
     def exponents(self) -> Exponents:
         """η_0 and η_b of the joint prediction."""
         return self.saved.exponents
+
+    def abstaining(self, risk: float, confidence: float = CONFIDENCE) -> Predictor:
+        """The same predictor, which answers only where it is sure enough; see `Prediction.decision`.
+
+        Of the answers given for images like those of training, at most a share `risk` is wrong; this fails
+        with probability 1 - `confidence` at most, over the draw of the calibration images.
+
+        Args:
+            risk: allowed share of wrong answers, between 0 and 1.
+            confidence: probability with which that holds, between 0 and 1.
+
+        Raises:
+            InputError: the risk cannot be guaranteed, and the message says which can be; or mode is `main`.
+            RunError: the model has no calibration.
+        """
+        return self._with_rule(class_rule(self._selector(), risk, confidence))
+
+    def backing_off(self, risk: float, confidence: float = CONFIDENCE) -> Predictor:
+        """As `abstaining`, but where the class is unsure and a group of classes is not, that is the answer.
+
+        A group is a wrong answer if it lacks the true class.
+        """
+        return self._with_rule(group_rule(self._selector(), risk, confidence))
+
+    def _selector(self) -> Selector:
+        if self.mode == "main":
+            raise InputError("a promise on errors needs the branches; load the run in mode joint, not main")
+        if self.saved.selector is None:
+            raise RunError(
+                "this model was saved without calibration, by an older version of ssal; "
+                "train it again to get answers with a promise on their errors"
+            )
+        return self.saved.selector
+
+    def _with_rule(self, rule: Rule) -> Predictor:
+        other = copy.copy(self)
+        other.rule = rule
+        return other
 
     @torch.inference_mode()
     def outputs(self, images: Tensor) -> Outputs:
@@ -125,6 +174,12 @@ class Predictor:
             return [result for result in results if isinstance(result, Prediction)]
         return self._predict([self.preprocess(images)])[0]
 
+    @cached_property
+    def _map_sources(self) -> tuple[MapSource | None, ...]:
+        # Found by trial runs, which take longer than the explanation of an image.
+        with evaluating(self.saved.model):
+            return find_sources(self.saved.model)
+
     @overload
     def explain(self, images: list[Any] | tuple[Any, ...]) -> list[Evidence]: ...
     @overload
@@ -146,7 +201,7 @@ class Predictor:
         if not tensors:
             return []
         batch = torch.stack(tensors).to(self.device)
-        found = explain(self.saved.model, batch, self.exponents, self.class_names)
+        found = explain(self.saved.model, batch, self.exponents, self.class_names, sources=self._map_sources)
         return found if several else found[0]
 
     def predict_each(
@@ -169,11 +224,24 @@ class Predictor:
 
     def _predict(self, tensors: Sequence[Tensor]) -> list[Prediction]:
         outputs = self.outputs(torch.stack(list(tensors)))
-        probabilities = self.log_prob(outputs).exp().float().cpu()
+        log_prob = self.log_prob(outputs)
+        probabilities = log_prob.exp().float().cpu()
         groups = [torch.softmax(logits.float(), dim=1).cpu() for logits in outputs.groups]
-        return [self._describe(probabilities[i], [group[i] for group in groups]) for i in range(len(tensors))]
+        decisions = self._decide(outputs, log_prob)
+        return [
+            self._describe(probabilities[i], [group[i] for group in groups], decisions[i])
+            for i in range(len(tensors))
+        ]
 
-    def _describe(self, probabilities: Tensor, groups: Sequence[Tensor]) -> Prediction:
+    def _decide(self, outputs: Outputs, log_prob: Tensor) -> Sequence[Decision | None]:
+        if self.rule is None:
+            return [None] * len(log_prob)
+        logits = Outputs(outputs.main.float().cpu(), tuple(group.float().cpu() for group in outputs.groups))
+        return self.rule.decide(logits, log_prob.float().cpu(), self.saved.model.specs, self.class_names)
+
+    def _describe(
+        self, probabilities: Tensor, groups: Sequence[Tensor], decision: Decision | None
+    ) -> Prediction:
         values, indices = probabilities.topk(min(5, len(self.class_names)))
         winner = int(indices[0])
         return Prediction(
@@ -186,6 +254,7 @@ class Predictor:
             ),
             groups=tuple(self._describe_group(number, group, winner) for number, group in enumerate(groups)),
             probabilities=probabilities.numpy(),
+            decision=decision,
         )
 
     def _describe_group(self, number: int, probabilities: Tensor, winner: int) -> GroupPrediction:

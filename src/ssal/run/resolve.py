@@ -16,6 +16,8 @@ _T = TypeVar("_T")
 _EPOCHS = {"digits": 10, "glyphs": 8, "cifar100": 40}
 _WIDTH = {"digits": 16, "glyphs": 16}
 _OTHER_EPOCHS = 40
+# 3 GB for the sums, as much again for the mean.
+_SOFT_LIMIT = 20_000
 
 
 def with_data_defaults(settings: Settings, model_takes_width: bool) -> Settings:
@@ -44,26 +46,48 @@ def _allowed(num_classes: int) -> str:
     return f"2 to {num_classes // 2} groups, or 'all'" if num_classes >= 4 else "'all' only"
 
 
-def check_groups(items: Sequence[int | str], num_classes: int) -> None:
+def check_groups(items: Sequence[int | str], class_names: Sequence[str]) -> None:
     """Check the numbers of groups before anything is trained.
 
     Raises:
         InputError: a number is outside 2 … C/2, or a file is for other classes.
     """
+    num_classes = len(class_names)
     for item in items:
         if isinstance(item, int) and not 2 <= item <= num_classes / 2:
             raise InputError(
                 f"{item} groups asked for, but {num_classes} classes allow {_allowed(num_classes)}"
             )
         if isinstance(item, str) and item != "all":
-            _from_file(Path(item), num_classes)
+            _from_file(Path(item), class_names)
 
 
-def _from_file(path: Path, num_classes: int) -> Grouping:
+def check_confusion_kind(kind: str, num_classes: int) -> None:
+    """Check that the confusion asked for fits into memory, before a baseline is trained for it.
+
+    Raises:
+        InputError: it would be soft, which is dense, over too many classes.
+    """
+    if kind == "soft" and num_classes > _SOFT_LIMIT:
+        raise InputError(
+            f"soft confusion holds all pairs of classes, and is for up to {_SOFT_LIMIT:,} classes; "
+            f"for {num_classes:,} use --confusion hard"
+        )
+
+
+def _from_file(path: Path, class_names: Sequence[str]) -> Grouping:
+    """The grouping of a file for the classes of the data, matched by name where the file has names."""
     grouping = Grouping.load(path)
-    if len(grouping.labels) != num_classes:
-        raise InputError(f"{path} groups {len(grouping.labels)} classes, the data have {num_classes}")
-    return grouping
+    if len(grouping.labels) != len(class_names):
+        raise InputError(f"{path} groups {len(grouping.labels)} classes, the data have {len(class_names)}")
+    if grouping.num_groups < 2:
+        raise InputError(f"{path} has all classes in one group; a branch needs at least 2 groups")
+    places = {name: index for index, name in enumerate(grouping.class_names or class_names)}
+    if unknown := sorted(places.keys() - set(class_names)):
+        raise InputError(f"{path} groups other classes: the data have no {unknown[0]!r}")
+    if missing := sorted(set(class_names) - places.keys()):
+        raise InputError(f"{path} groups other classes: it has no {missing[0]!r}")
+    return Grouping.from_labels([grouping.labels[places[name]] for name in class_names], class_names)
 
 
 def make_groupings(
@@ -85,7 +109,7 @@ def make_groupings(
         if item == "all":
             groupings.append(Grouping.identity(len(class_names), class_names=class_names))
         elif isinstance(item, str):
-            groupings.append(_from_file(Path(item), len(class_names)))
+            groupings.append(_from_file(Path(item), class_names))
         else:
             groupings.append(
                 group_classes(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from ssal.errors import RunError
 from ssal.joint import Outputs
 from ssal.metrics import error_detection_auroc, summarise
 from ssal.model import SSALModel
+from ssal.run.verdict import error_detection_line, guarantee_line
 
 WAYS = ("baseline", "TR", "JP", "LC")
 _COLUMNS = ("top1", "top5", "nll", "ece")
@@ -94,4 +98,21 @@ def format_table(metrics: Mapping[str, Any]) -> str:
             f"branch {branch['tap']}: {branch['num_groups']} groups, {branch['top1']:.2f} % right, "
             f"weight {branch['weight']:g}, exponent {branch['exponent']:.3f}"
         )
+    lines += [line for line in (error_detection_line(metrics), guarantee_line(metrics)) if line is not None]
     return "\n".join(lines)
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Content of `metrics.json`.
+
+    Raises:
+        RunError: the file cannot be read, or lacks what the result table shows.
+    """
+    try:
+        metrics = json.loads(path.read_bytes())
+        format_table(metrics)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        raise RunError(f"{path} is damaged, or no metrics of a run") from None
+    return metrics

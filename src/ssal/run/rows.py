@@ -5,28 +5,34 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssal.errors import DataError
 from ssal.files import write_text
+from ssal.run.decision import Decision
+from ssal.run.explained import file_name, write_explanation
 from ssal.run.predictor import Prediction, Predictor
+from ssal.text import encodable, visible
 
 FORMATS = (".csv", ".jsonl")
 
-# What a spreadsheet takes for the start of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet takes for the start of a formula; the last four are the wide forms of East Asia.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def as_record(file: Path, result: Prediction | DataError) -> dict[str, Any]:
     """One prediction, or one error, as plain values."""
+    name = encodable(str(file))
     if isinstance(result, DataError):
-        return {"file": str(file), "error": str(result)}
+        return {"file": name, "error": encodable(str(result))}
     return {
-        "file": str(file),
+        "file": name,
         "class": result.class_name,
         "probability": round(result.probability, 6),
+        **_answer(result.decision),
         "top5": [[name, round(probability, 6)] for name, probability in result.top],
         "groups": [
             {
@@ -43,14 +49,31 @@ def as_record(file: Path, result: Prediction | DataError) -> dict[str, Any]:
     }
 
 
+def _answer(decision: Decision | None) -> dict[str, Any]:
+    """What is answered under a promise; nothing where none was asked for."""
+    if decision is None:
+        return {}
+    return {
+        "answer": list(decision.answer),
+        "answer_tap": decision.tap,
+        "abstained": decision.abstained,
+    }
+
+
 def _cell(value: object) -> str:
-    """A value as a spreadsheet may show it: never as a formula."""
+    """A value as a spreadsheet or a terminal may show it: on one line, and never as a formula."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) and not isinstance(value, int | float) else text
+    formula = text.startswith(_FORMULA) and not isinstance(value, int | float)
+    return visible(f"'{text}" if formula else text, keep="")
 
 
 def _csv_row(record: dict[str, Any], branches: Sequence[str]) -> dict[str, str]:
     row: dict[str, object] = {key: record.get(key) for key in ("file", "class", "probability")}
+    if "answer" in record:
+        row["answer"] = " | ".join(record["answer"])
+        row["answer_tap"], row["abstained"] = record["answer_tap"], record["abstained"]
+    if "explanation" in record:
+        row["explanation"] = record["explanation"]
     for place, (name, probability) in enumerate(record.get("top5", []), start=1):
         row[f"top{place}"], row[f"top{place}_probability"] = name, probability
     for name, group in zip(branches, record.get("groups", []), strict=False):
@@ -61,8 +84,12 @@ def _csv_row(record: dict[str, Any], branches: Sequence[str]) -> dict[str, str]:
     return {key: _cell(value) for key, value in row.items()}
 
 
-def _columns(predictor: Predictor, branches: Sequence[str]) -> list[str]:
+def _columns(predictor: Predictor, branches: Sequence[str], *, explained: bool) -> list[str]:
     names = ["file", "class", "probability"]
+    if predictor.rule is not None:
+        names += ["answer", "answer_tap", "abstained"]
+    if explained:
+        names.append("explanation")
     for place in range(1, min(5, len(predictor.class_names)) + 1):
         names += [f"top{place}", f"top{place}_probability"]
     for branch in branches:
@@ -70,53 +97,125 @@ def _columns(predictor: Predictor, branches: Sequence[str]) -> list[str]:
     return [*names, "agreement", "error"]
 
 
-def _records(predictor: Predictor, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def _records(
+    predictor: Predictor, files: Sequence[Path], explanations: Path | None
+) -> Iterator[dict[str, Any]]:
+    taken: dict[str, int] = {}
     for file, result in zip(files, predictor.predict_each(files), strict=True):
-        yield as_record(file, result)
+        record = as_record(file, result)
+        if explanations is not None and isinstance(result, Prediction):
+            name = file_name(file.stem)
+            taken[name] = taken.get(name, 0) + 1
+            folder = explanations / (name if taken[name] == 1 else f"{name}-{taken[name]}")
+            write_explanation(predictor, file, folder)
+            record["explanation"] = encodable(str(folder / "explain.png"))
+        yield record
 
 
-def write_predictions(predictor: Predictor, files: Sequence[Path], out: Path) -> int:
+@dataclass
+class Totals:
+    """What became of some files.
+
+    Attributes:
+        failed: files that could not be read.
+        classes: answers that are a class.
+        groups: answers that are a group of classes.
+        abstained: files that were read and got no answer.
+    """
+
+    failed: int = 0
+    classes: int = 0
+    groups: int = 0
+    abstained: int = 0
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count a record."""
+        if record["error"] is not None:
+            self.failed += 1
+        elif record.get("abstained") is not None:
+            self.abstained += 1
+        elif len(record.get("answer", ())) > 1:
+            self.groups += 1
+        else:
+            self.classes += 1
+
+
+def write_predictions(
+    predictor: Predictor, files: Sequence[Path], out: Path, *, explanations: Path | None = None
+) -> Totals:
     """Write a row for each file to `out`, .csv or .jsonl, whole or not at all.
 
+    Args:
+        predictor: with a rule, rows hold what it answers.
+        files: image files; one that cannot be read gets a row with the error.
+        out: the file to write.
+        explanations: folder for the evidence of each prediction; none is made without it.
+
     Returns:
-        Number of files that could not be read; their rows hold the error.
+        What became of the files.
     """
-    records = list(_records(predictor, files))
+    records = list(_records(predictor, files, explanations))
     if out.suffix == ".jsonl":
         text = "".join(json.dumps(record) + "\n" for record in records)
     else:
         count = 0 if predictor.mode == "main" else len(predictor.saved.model.specs)
         branches = [f"branch{number + 1}" for number in range(count)]
         buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, _columns(predictor, branches), restval="", lineterminator="\n")
+        columns = _columns(predictor, branches, explained=explanations is not None)
+        writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(_csv_row(record, branches) for record in records)
         text = buffer.getvalue()
     write_text(out, text)
-    return sum(record["error"] is not None for record in records)
+    totals = Totals()
+    for record in records:
+        totals.add(record)
+    return totals
 
 
 def _sentence(record: dict[str, Any]) -> str:
+    file = visible(record["file"], keep="")
     if record["error"] is not None:
-        return f"{record['file']}: {record['error']}"
-    lines = [f"{record['file']}: {record['class']}  {100 * record['probability']:.1f} %"]
+        return f"{file}: {visible(record['error'], keep='')}"
+    best = f"{visible(record['class'], keep='')}  {100 * record['probability']:.1f} %"
+    lines = [f"{file}: {_answer_in_words(record, best)}"]
     for group in record["groups"]:
         word = "agrees" if group["agrees"] else "differs"
-        members = ", ".join(group["members"][:8]) + (" …" if len(group["members"]) > 8 else "")
+        members = _members(group["members"])
         lines.append(f"    {group['tap']:16} {word:8} {100 * group['probability']:5.1f} %  {members}")
+    if "explanation" in record:
+        lines.append(f"    evidence in {visible(record['explanation'], keep='')}")
     return "\n".join(lines)
 
 
+def _members(names: Sequence[str]) -> str:
+    shown = [visible(name, keep="") for name in names[:8]]
+    return ", ".join(shown) + (" …" if len(names) > 8 else "")
+
+
+def _answer_in_words(record: dict[str, Any], best: str) -> str:
+    if record.get("abstained") is not None:
+        return f"no answer: {visible(record['abstained'], keep='')}; most probable: {best}"
+    if len(record.get("answer", ())) > 1:
+        return f"one of {_members(record['answer'])}; most probable: {best}"
+    return best
+
+
 def print_predictions(
-    predictor: Predictor, files: Sequence[Path], say: Callable[[str], None], *, as_text: bool
-) -> int:
+    predictor: Predictor,
+    files: Sequence[Path],
+    say: Callable[[str], None],
+    *,
+    as_text: bool,
+    explanations: Path | None = None,
+) -> Totals:
     """Say each prediction as soon as it is known: sentences for a person, else JSON lines.
 
     Returns:
-        Number of files that could not be read.
+        What became of the files.
     """
-    failures = 0
-    for record in _records(predictor, files):
+    totals = Totals()
+    for record in _records(predictor, files, explanations):
         say(_sentence(record) if as_text else json.dumps(record))
-        failures += record["error"] is not None
-    return failures
+        totals.add(record)
+    return totals

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
@@ -22,8 +24,12 @@ from ssal.files import write_bytes, write_json, write_text
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, LinearCombination
 from ssal.model import Branch, SSALModel
+from ssal.selective import Selector, from_json, to_json
 
 _COMBINATION = "linear_combination."
+_SELECTOR = "selective.json"
+
+_Exponent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class BackboneSpec(BaseModel):
@@ -31,10 +37,10 @@ class BackboneSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
-    num_classes: int
+    num_classes: int = Field(ge=1)
     in_chans: int
     input_size: tuple[int, int]
-    width: int | None = None
+    width: int | None = Field(default=None, ge=1)
 
 
 class _BranchEntry(BaseModel):
@@ -42,8 +48,8 @@ class _BranchEntry(BaseModel):
     tap: str
     layout: str
     labels: tuple[int, ...]
-    weight: float
-    exponent: float
+    weight: float = Field(allow_inf_nan=False)
+    exponent: _Exponent
 
 
 class _Description(BaseModel):
@@ -53,8 +59,10 @@ class _Description(BaseModel):
     backbone: BackboneSpec
     class_names: tuple[str, ...]
     preprocess: dict[str, Any]
-    main_exponent: float
+    main_exponent: _Exponent
     branches: tuple[_BranchEntry, ...]
+    sha256: str | None = None
+    checksum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class SavedModel:
         preprocess: how an image becomes a tensor.
         exponents: η_0 and η_b of the joint prediction.
         combination: the linear combination, if one was fitted.
+        selector: when to answer, if it was calibrated.
     """
 
     model: SSALModel
@@ -76,6 +85,7 @@ class SavedModel:
     preprocess: Preprocess
     exponents: Exponents
     combination: LinearCombination | None = None
+    selector: Selector | None = None
 
 
 _README = """# {name} with {branches} branches
@@ -90,7 +100,9 @@ print(predictor.predict("image.png"))
 ```
 
 `model.safetensors` holds the weights, `config.json` how the network is built, the class names, the groups of
-classes that each branch predicts, and the exponents of the joint prediction. Neither can carry code.
+classes that each branch predicts, and the exponents of the joint prediction; `selective.json`, where there is
+one, how many of some calibration images were answered, and how many wrongly, at each of some thresholds. None
+of them can carry code.
 """
 
 
@@ -116,7 +128,8 @@ def save_model(folder: Path, saved: SavedModel, version: str) -> None:
         }
         for spec, tap, exponent in zip(model.specs, model.taps, saved.exponents.branches, strict=True)
     ]
-    description = {
+    weights = serialise(state)
+    description: dict[str, Any] = {
         "format": 1,
         "ssal": version,
         "backbone": saved.backbone.model_dump(mode="json"),
@@ -124,13 +137,36 @@ def save_model(folder: Path, saved: SavedModel, version: str) -> None:
         "preprocess": saved.preprocess.to_dict(),
         "main_exponent": saved.exponents.main,
         "branches": branches,
+        "sha256": hashlib.sha256(weights).hexdigest(),
     }
     readme = _README.format(
         name=saved.backbone.name, branches=len(branches), version=version, classes=len(saved.class_names)
     )
-    write_bytes(folder / "model.safetensors", serialise(state))
-    write_json(folder / "config.json", description)
+    write_bytes(folder / "model.safetensors", weights)
+    write_json(folder / "config.json", description | {"checksum": _checksum(description)})
     write_text(folder / "README.md", readme)
+    if saved.selector is not None:
+        save_selector(folder, saved.selector)
+
+
+def save_selector(folder: Path, selector: Selector) -> None:
+    """Write when to answer to the `model/` folder."""
+    write_text(folder / _SELECTOR, to_json(selector))
+
+
+def _load_selector(folder: Path) -> Selector | None:
+    path = folder / _SELECTOR
+    try:
+        return from_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(step) for step in fault["loc"])
+        reason = f"{place} {fault['msg']}".strip()
+        raise RunError(f"{path} is damaged or of another version of ssal: {reason}") from None
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error}") from None
 
 
 def _describe(folder: Path) -> _Description:
@@ -145,16 +181,35 @@ def _describe(folder: Path) -> _Description:
         raise RunError(
             f"{path} is no description of a model: {place} {fault['msg']}".replace("  ", " ")
         ) from None
-    except (OSError, json.JSONDecodeError) as error:
+    except OSError as error:
         raise RunError(f"cannot read {path}: {error}") from None
 
 
-def _weights(folder: Path) -> dict[str, Tensor]:
-    path = folder / "model.safetensors"
+def _weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise RunError(f"cannot read weights from {path}: {error}") from None
+
+
+def _check_digest(path: Path, expected: str | None) -> None:
+    if expected is None:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise RunError(f"{path} is damaged or was changed: its checksum is not that in config.json")
+
+
+def _checksum(description: Mapping[str, Any]) -> str:
+    """Of all entries but itself: a digit that a fault has changed is a number like any other."""
+    rest = {key: value for key, value in description.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _check_description(path: Path, expected: str | None) -> None:
+    if expected is not None and _checksum(json.loads(path.read_bytes())) != expected:
+        raise RunError(f"{path} is damaged or was changed; to use it as it is, remove its checksum")
 
 
 def _check_fit(path: Path, model: nn.Module, state: dict[str, Tensor]) -> None:
@@ -168,6 +223,8 @@ def _check_fit(path: Path, model: nn.Module, state: dict[str, Tensor]) -> None:
                 f"weight {name!r} in {path} has shape {tuple(tensor.shape)}, "
                 f"the network needs {tuple(expected[name].shape)}"
             )
+        if tensor.is_floating_point() != expected[name].is_floating_point():
+            raise RunError(f"weight {name!r} in {path} has type {tensor.dtype}, not {expected[name].dtype}")
 
 
 def build_backbone(spec: BackboneSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
@@ -206,15 +263,26 @@ def load_model(folder: Path, backbone: Callable[..., nn.Module] | None = None) -
         raise RunError(
             f"{folder} names {len(description.class_names)} classes for {spec.num_classes} outputs"
         )
-    state = _weights(folder)
+    path = folder / "model.safetensors"
+    state = _weights(path)
     combination = {name: state.pop(name) for name in list(state) if name.startswith(_COMBINATION)}
     try:
         preprocess = Preprocess.from_dict(description.preprocess)
+        if (preprocess.channels, *preprocess.image_size) != (spec.in_chans, *spec.input_size):
+            raise RunError("its preprocessing makes other images than its backbone takes")
         branches = [_branch(entry, description.class_names) for entry in description.branches]
-        model = SSALModel(build_backbone(spec, backbone), branches, (spec.in_chans, *spec.input_size))
+        if backbone is None:
+            _check_plan(path, spec, branches, state)
+        model = _build(spec, branches, backbone)
     except SsalError as error:
         raise RunError(f"the model in {folder} cannot be built: {error}") from None
-    _check_fit(folder / "model.safetensors", model, state)
+    except Exception as error:
+        # Sizes that a network cannot have make it fail in ways of its own.
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise RunError(f"the model in {folder} cannot be built: {reason}") from None
+    _check_fit(path, model, state)
+    _check_digest(path, description.sha256)
+    _check_description(folder / "config.json", description.checksum)
     model.load_state_dict(state)
     return SavedModel(
         model=model.eval(),
@@ -224,8 +292,28 @@ def load_model(folder: Path, backbone: Callable[..., nn.Module] | None = None) -
         exponents=Exponents(
             description.main_exponent, tuple(entry.exponent for entry in description.branches)
         ),
-        combination=_combination(combination, len(description.class_names)),
+        combination=_combination(combination, model),
+        selector=_load_selector(folder),
     )
+
+
+def _build(
+    spec: BackboneSpec, branches: Sequence[Branch], backbone: Callable[..., nn.Module] | None
+) -> SSALModel:
+    return SSALModel(build_backbone(spec, backbone), branches, (spec.in_chans, *spec.input_size))
+
+
+def _check_plan(path: Path, spec: BackboneSpec, branches: Sequence[Branch], state: dict[str, Tensor]) -> None:
+    """Compare shapes without memory behind them: a small file must not make a network of any size."""
+    try:
+        with torch.device("meta"):
+            planned = _build(spec, branches, None)
+    except SsalError:
+        raise
+    except Exception:
+        # Not every network can be planned; building it tells what is wrong, if anything is.
+        return
+    _check_fit(path, planned, state)
 
 
 def _branch(entry: _BranchEntry, class_names: Sequence[str]) -> Branch:
@@ -233,14 +321,13 @@ def _branch(entry: _BranchEntry, class_names: Sequence[str]) -> Branch:
     return Branch(entry.tap, grouping, entry.layout, entry.weight, entry.exponent)
 
 
-def _combination(state: dict[str, Tensor], classes: int) -> LinearCombination | None:
+def _combination(state: dict[str, Tensor], model: SSALModel) -> LinearCombination | None:
     if not state:
         return None
     parts = {name.removeprefix(_COMBINATION): tensor for name, tensor in state.items()}
-    if (
-        set(parts) != {"weight", "bias"}
-        or parts["bias"].shape != (classes,)
-        or len(parts["weight"]) != classes
-    ):
-        raise RunError("the linear combination saved with the model is for other classes")
+    classes = model.num_classes
+    features = classes + sum(spec.grouping.num_groups for spec in model.specs)
+    shapes = {name: tuple(tensor.shape) for name, tensor in parts.items() if tensor.is_floating_point()}
+    if shapes != {"weight": (classes, features), "bias": (classes,)}:
+        raise RunError("the linear combination saved with the model is for other classes or branches")
     return LinearCombination(parts["weight"], parts["bias"])

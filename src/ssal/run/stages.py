@@ -6,32 +6,62 @@ import re
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ssal.checkpoint import load_state, save_state
-from ssal.confusion import Confusion, SoftConfusion, confusion_matrix, load_confusion, save_confusion
+from ssal.confusion import (
+    DENSE_LIMIT,
+    Confusion,
+    SoftConfusion,
+    confusion_matrix,
+    load_confusion,
+    save_confusion,
+    sparse_confusion,
+)
 from ssal.errors import RunError
 from ssal.files import write_json
 from ssal.grouping import Grouping
+from ssal.interrupts import Interrupts
 from ssal.model import SSALModel
 from ssal.run.directory import RunDirectory
 from ssal.run.job import Job
 from ssal.run.log import Log, add_row, epoch_line, stage_seconds
 from ssal.run.resolve import make_groupings
-from ssal.training import EpochRow, collect_outputs, fit, iterate_outputs, make_loggers, saved_stage
+from ssal.training import (
+    EpochRow,
+    SaveEvery,
+    collect_outputs,
+    find_checkpoint,
+    fit,
+    iterate_outputs,
+    make_loggers,
+)
+
+_STAGES = ("baseline", "joint")
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """A job, where its results go, and how it is talked about."""
+    """A job, where its results go, and how it is talked about.
+
+    Attributes:
+        job: what to do.
+        directory: where results go.
+        log: where lines go.
+        progress: whether bars are shown.
+        run: identity of the run, kept in its checkpoints.
+        interrupts: where signals are noted.
+    """
 
     job: Job
     directory: RunDirectory
     log: Log
     progress: bool = False
+    run: str = ""
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     @contextmanager
     def timed(self, name: str) -> Generator[None]:
@@ -50,28 +80,51 @@ class Workplace:
     def on_epoch(self, row: EpochRow) -> None:
         """Write and say what an epoch brought."""
         add_row(self.directory.rows, row)
-        self.log(epoch_line(row))
+        self.log(epoch_line(row, self.directory.last))
 
 
 def _fit_stage(place: Workplace, stage: str, model: SSALModel) -> SSALModel:
     """Train `model`, from the last checkpoint if there is one of this stage."""
     directory, job = place.directory, place.job
-    resume = directory.last if directory.last.exists() and saved_stage(directory.last) == stage else None
-    if resume is not None:
-        place.log(f"going on with the {stage} training from its last finished epoch")
+    every = job.settings.checkpoint
     fitted = fit(
         model,
         job.train_loader(),
         job.eval_loader(job.heldout),
         job.plan(),
         stage=stage,
+        run=place.run,
         checkpoints=directory.checkpoints,
-        resume_from=resume,
+        save_every=SaveEvery(every.steps, every.minutes),
+        resume_from=_checkpoint(place, stage),
         on_epoch=place.on_epoch,
         progress=place.progress,
         loggers=make_loggers(job.settings.logger, directory.path, stage),
+        interrupts=place.interrupts,
     )
     return fitted.model
+
+
+def _checkpoint(place: Workplace, stage: str) -> Path | None:
+    """The state to go on from, if there is one of this stage.
+
+    Raises:
+        RunError: there is one, but it is damaged or of another run, or of a stage that comes after this one.
+    """
+    found = find_checkpoint(place.directory.checkpoints)
+    if found is None:
+        return None
+    if found.note:
+        place.log(found.note)
+    if found.run != place.run:
+        raise RunError(f"{found.path} belongs to another run")
+    if found.stage != stage:
+        if stage == _STAGES[0]:
+            baseline = place.directory.baseline
+            raise RunError(f"{found.path} belongs to the {found.stage} training, but {baseline} is missing")
+        return None
+    place.log(f"going on with the {stage} training after {found.epoch} epochs and {found.batch} batches")
+    return found.path
 
 
 def train_baseline(place: Workplace) -> SSALModel:
@@ -102,8 +155,8 @@ def read_baseline(path: Path, model: SSALModel) -> SSALModel:
 def measure_confusion(place: Workplace, baseline: SSALModel) -> Confusion:
     """Confusion of the baseline on training data, never on test data.
 
-    Soft confusion averages over all training images, hard counts are taken from the held-out part only,
-    since a network has learnt the answers for the rest.
+    Soft confusion averages over the training images, hard counts are taken from the held-out part only,
+    since a network has learnt the answers for the rest. The calibration part stays out of both.
     """
     job, path = place.job, place.directory.confusion
     if path.exists():
@@ -112,15 +165,18 @@ def measure_confusion(place: Workplace, baseline: SSALModel) -> Confusion:
     with place.timed("confusion"):
         if job.settings.confusion == "soft":
             total = SoftConfusion(classes)
-            loader = job.eval_loader(job.data.train)(rank=0, world_size=1)
+            loader = job.eval_loader(job.known)(rank=0, world_size=1)
             for outputs, batch in iterate_outputs(baseline, loader, job.precision):
                 total.update(outputs.main.softmax(dim=1), batch.targets)
             confusion: Confusion = total.matrix()
         else:
             loader = job.eval_loader(job.heldout)(rank=0, world_size=1)
             seen = collect_outputs(baseline, loader, job.precision)
-            counts = confusion_matrix(seen.outputs.main.argmax(dim=1), seen.targets, classes)
-            confusion = counts.astype(np.float64)
+            predicted = seen.outputs.main.argmax(dim=1)
+            if classes <= DENSE_LIMIT:
+                confusion = confusion_matrix(predicted, seen.targets, classes).astype(np.float64)
+            else:
+                confusion = sparse_confusion(predicted, seen.targets, classes)
     save_confusion(path, confusion, job.data.class_names)
     return confusion
 
@@ -159,7 +215,7 @@ def train_joint(place: Workplace, groupings: tuple[Grouping, ...]) -> SSALModel:
 def training_seconds(place: Workplace) -> dict[str, float]:
     """Seconds of both trainings and of the stages between."""
     rows = place.directory.rows
-    fitted = {stage: stage_seconds(rows, stage) for stage in ("baseline", "joint")}
+    fitted = {stage: stage_seconds(rows, stage) for stage in _STAGES}
     return fitted | place.seconds()
 
 

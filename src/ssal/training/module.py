@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
@@ -14,11 +12,15 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 
 from ssal.data import Batch, BatchLoader
-from ssal.errors import DataError
+from ssal.errors import DataError, RunError
 from ssal.joint import Outputs, joint_log_prob
 from ssal.model import GroupedNetwork
+from ssal.training.epoch import EpochRow, EpochSums
 from ssal.training.objective import Objective
 from ssal.training.plan import TrainingPlan, make_optimizer, make_schedule
+from ssal.training.progress import Progress, loops_state
+from ssal.training.randomstate import random_state, set_random_state
+from ssal.training.state import our_part
 
 
 class LoaderFactory(Protocol):
@@ -29,28 +31,11 @@ class LoaderFactory(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class EpochRow:
-    """What is known after one epoch; percentages are 0–100 on the held-out part."""
-
-    stage: str
-    epoch: int
-    epochs: int
-    lr: float
-    train_loss: float
-    val_loss: float
-    val_top1: float
-    val_top1_joint: float
-    val_top1_branches: tuple[float, ...]
-    seconds: float
-    images_per_second: float
-
-
-def check_finite(loss: Tensor, outputs: Outputs, batch: Batch, model: GroupedNetwork) -> None:
+def check_finite(loss: Tensor, outputs: Outputs, batch: Batch, model: GroupedNetwork, at: Progress) -> None:
     """Stop before the optimiser steps if the loss is not finite.
 
     Raises:
-        DataError: names the first part whose logits are not finite, and the samples of the batch.
+        DataError: names the first part whose logits are not finite, the batch and its samples.
     """
     if bool(torch.isfinite(loss)):
         return
@@ -59,8 +44,9 @@ def check_finite(loss: Tensor, outputs: Outputs, batch: Batch, model: GroupedNet
     broken = [name for name, part in zip(names, parts, strict=True) if not bool(torch.isfinite(part).all())]
     samples = ", ".join(str(index) for index in batch.indices[:8].tolist())
     raise DataError(
-        f"the loss of {broken[0] if broken else 'the sum of all parts'} is {float(loss.detach())} at samples "
-        f"{samples}…; a lower --lr or optimizer.clip_norm may help"
+        f"the loss of {broken[0] if broken else 'the sum of all parts'} is {float(loss.detach())} in batch "
+        f"{at.batch + 1} of epoch {at.epoch + 1}, at samples {samples}…; "
+        "a lower --lr or optimizer.clip_norm may help"
     )
 
 
@@ -73,8 +59,13 @@ class TrainingModule(LightningModule):
         train_loader: makes the loader of the training part.
         val_loader: makes the loader of the held-out part.
         stage: name of the training within a run, kept in checkpoints.
+        run: identity of the run, kept in checkpoints.
         on_epoch: called on the first process after each epoch.
         objectives: what each batch lowers, one after the other, each by an optimiser step of its own.
+
+    Attributes:
+        progress: how much is done; a checkpoint goes on from there.
+        row: what the last epoch brought.
     """
 
     def __init__(
@@ -84,24 +75,29 @@ class TrainingModule(LightningModule):
         train_loader: LoaderFactory,
         val_loader: LoaderFactory,
         stage: str,
+        run: str,
         on_epoch: Callable[[EpochRow], None],
         objectives: Sequence[Objective],
     ) -> None:
         super().__init__()
         self.model = model
         self.average = None if plan.ema is None else ModelEmaV3(model, decay=plan.ema, use_warmup=True)
+        if self.average is not None:
+            # Else several processes would wait for its gradients.
+            self.average.requires_grad_(False)
         self.plan = plan
         self.loaders = (train_loader, val_loader)
         self.stage = stage
+        self.run = run
         self.on_epoch = on_epoch
         self.objectives = tuple(objectives)
+        self.progress = Progress()
+        self.row: EpochRow | None = None
         self._turn = 0
         self._batch: Any = None
-        self._loss_sum = torch.zeros(())
+        self._sums = EpochSums(torch.device("cpu"), 0.0)
         self._val_sums = torch.zeros(0)
-        self._samples = 0
-        self._started = self._trained = self._lr = 0.0
-        self._rng: Tensor | None = None
+        self._resumed: dict[str, Any] | None = None
 
     @property
     def best_model(self) -> GroupedNetwork:
@@ -126,32 +122,47 @@ class TrainingModule(LightningModule):
         """This process's part of the held-out loader."""
         return self._part(1)
 
-    def on_train_epoch_start(self) -> None:
+    def _enter(self, progress: Progress) -> None:
         """Choose the order of the epoch before the loader is asked for its first batch."""
-        cast(BatchLoader, self.trainer.train_dataloader).set_epoch(self.current_epoch)
-        self._loss_sum = torch.zeros((), device=self.device)
-        self._samples = 0
-        self._lr = float(cast(Any, self.optimizers()).param_groups[0]["lr"])
-        if self._rng is not None:
-            torch.set_rng_state(self._rng.cpu())
-            self._rng = None
-        self._started = time.perf_counter()
+        self.progress = progress
+        cast(BatchLoader, self.trainer.train_dataloader).set_epoch(progress.epoch, progress.batch)
+
+    def on_train_start(self) -> None:
+        """Go back to where the checkpoint was written; nothing draws random numbers before the next batch."""
+        if self._resumed is None:
+            return
+        state, self._resumed = self._resumed, None
+        if state["batches"] != self.trainer.num_training_batches:
+            raise RunError(
+                f"the data have changed: an epoch had {state['batches']} batches, "
+                f"now it has {self.trainer.num_training_batches}"
+            )
+        if state["batch"]:
+            # Inside an epoch, Lightning does not call `on_train_epoch_start`.
+            self._enter(Progress(state["epoch"], state["batch"]))
+            rank, processes = self.trainer.global_rank, self.trainer.world_size
+            self._sums = EpochSums.resumed(state["sums"], self.device, rank, processes)
+        set_random_state(state["random"])
+
+    def on_train_epoch_start(self) -> None:
+        """Begin an epoch at its first batch."""
+        self._enter(Progress(self.current_epoch))
+        self._sums = EpochSums(self.device, float(cast(Any, self.optimizers()).param_groups[0]["lr"]))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch by the objective whose turn it is."""
         images = batch.images.contiguous(memory_format=torch.channels_last)
         loss, outputs = self.objectives[self._turn](self.model, images, batch.targets)
-        check_finite(loss, outputs, batch, self.model)
+        check_finite(loss, outputs, batch, self.model, self.progress)
         if self._turn == 0:
             self._batch = batch
-            self._loss_sum += loss.detach() * len(batch.targets)
-            self._samples += len(batch.targets)
+            self._sums.add(loss.detach(), len(batch.targets))
         return loss
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
     ) -> None:
-        """Step by the first objective, then by the others on the same batch."""
+        """Step by the first objective, then by the others on the same batch; the average follows."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         # Below Lightning's wrapper: these steps belong to the batch that was counted already.
         plain = optimizer.optimizer
@@ -163,15 +174,14 @@ class TrainingModule(LightningModule):
             self.configure_gradient_clipping(plain, self.plan.clip_norm)
             plain.step()
         self._turn = 0
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Follow the weights with their average."""
         if self.average is not None:
-            self.average.update(self.model, step=self.global_step)
+            # Lightning counts this step only later.
+            self.average.update(self.model, step=self.global_step + 1)
+        self.progress = Progress(epoch, batch_idx + 1)
 
     def on_validation_epoch_start(self) -> None:
         """Stop the training clock."""
-        self._trained = time.perf_counter()
+        self._sums.stop()
         self._val_sums = torch.zeros(4 + len(self.model.specs), dtype=torch.float64, device=self.device)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -197,33 +207,49 @@ class TrainingModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Sum up over the processes and report."""
-        train = torch.stack([self._loss_sum.double(), self._loss_sum.new_tensor(self._samples).double()])
+        sums = self._sums
+        train = torch.stack([sums.loss.double(), sums.loss.new_tensor(sums.samples).double()])
         train = cast(Tensor, self.trainer.strategy.reduce(train, reduce_op="sum"))
-        sums = cast(Tensor, self.trainer.strategy.reduce(self._val_sums, reduce_op="sum")).tolist()
-        count = max(1.0, sums[0])
-        percent = [100 * value / count for value in sums[2:]]
+        held = cast(Tensor, self.trainer.strategy.reduce(self._val_sums, reduce_op="sum")).tolist()
+        count = max(1.0, held[0])
+        percent = [100 * value / count for value in held[2:]]
         row = EpochRow(
             stage=self.stage,
             epoch=self.current_epoch + 1,
             epochs=self.plan.epochs,
-            lr=self._lr,
+            lr=sums.lr,
             train_loss=float(train[0] / train[1]),
-            val_loss=sums[1] / count,
+            val_loss=held[1] / count,
             val_top1=percent[0],
             val_top1_joint=percent[1],
             val_top1_branches=tuple(percent[2:]),
-            seconds=time.perf_counter() - self._started,
-            images_per_second=float(train[1]) / max(1e-9, self._trained - self._started),
+            seconds=sums.seconds,
+            images_per_second=float(train[1]) / max(1e-9, sums.training_seconds),
         )
         values = {"train_loss": row.train_loss, "val_loss": row.val_loss, "val_top1": row.val_top1}
         self.log_dict(values | {"val_top1_joint": row.val_top1_joint}, prog_bar=True, rank_zero_only=True)
+        self.row = row
+        self.progress = Progress(row.epoch)
         if self.trainer.is_global_zero:
             self.on_epoch(row)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning leaves out: the stage, the seed and the state of torch's random numbers."""
-        checkpoint["ssal"] = {"stage": self.stage, "seed": self.plan.seed, "rng": torch.get_rng_state()}
+        """Add what Lightning leaves out: where the training is, the sums of the epoch, random numbers."""
+        loss = self._sums.loss.double()
+        losses = loss[None] if self.trainer.world_size == 1 else cast(Tensor, self.all_gather(loss))
+        checkpoint["ssal"] = {
+            "stage": self.stage,
+            "run": self.run,
+            "seed": self.plan.seed,
+            "epoch": self.progress.epoch,
+            "batch": self.progress.batch,
+            "batches": self.trainer.num_training_batches,
+            "sums": self._sums.state(losses),
+            "random": random_state(),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of torch's random numbers (dropout) until the loops have started."""
-        self._rng = checkpoint["ssal"]["rng"]
+        """Set Lightning's loops to where the checkpoint was written; the rest waits until they start."""
+        self._resumed = state = our_part(checkpoint)
+        self.progress = Progress(state["epoch"], state["batch"])
+        checkpoint["loops"] = {"fit_loop": loops_state(self.progress, state["batches"])}

@@ -1,0 +1,39 @@
+"""Texts from outside, such as names of files and classes, made safe to show and to write."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control, format (directional marks among them), lone surrogate and private characters, line separators.
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def visible(text: str, keep: str = "\n") -> str:
+    r"""Replace characters that steer a terminal, reorder text or cannot be seen by their code.
+
+    Args:
+        text: any text.
+        keep: such characters that stay nevertheless; none for what must be one line.
+
+    >>> visible("cat\x1b[31m dog")
+    'cat\\x1b[31m dog'
+    >>> visible("cat\ndog", keep="")
+    'cat\\ndog'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character
+        if character in keep or unicodedata.category(character) not in _HIDDEN
+        else character.encode("unicode_escape", "backslashreplace").decode()
+        for character in text
+    )
+
+
+def encodable(text: str) -> str:
+    r"""Replace what no file in UTF-8 can hold, as names of files that are no UTF-8 give it, by its code.
+
+    >>> encodable("caf\udce9")
+    'caf\\udce9'
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,68 @@
+"""Processes that read images: however many there are and whatever becomes of them."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from .bench import Bench, Outcome, outcome, settings
+
+PHASES = {
+    "training": ("ssal.training.module:TrainingModule.training_step", 12),
+    "looking at the held-out part": ("ssal.training.module:TrainingModule.validation_step", 1),
+    "measuring the confusion": ("ssal.run.stages:SoftConfusion.update", 1),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_killed_worker_is_named(
+    bench: Bench, images: Path, settled: Outcome, tmp_path: Path, phase: str
+) -> None:
+    """Never a run that waits for it."""
+    where, call = PHASES[phase]
+    marker = tmp_path / "here"
+    fault = ("pausing", {"where": where, "call": call, "marker": str(marker)})
+    process = bench.start(tmp_path, *settings(images, workers=2), "--out", "run", fault=fault)
+    while not marker.exists():
+        assert process.wait(0.002) is None, process.output.read_text()
+    workers = [number for number in process.left_over() if number != process.number]
+    assert len(workers) >= 2
+    os.kill(workers[0], signal.SIGKILL)
+    marker.with_name("here.go").touch()
+    done = process.done(seconds=20)
+    assert "Traceback" not in done.output and "Exception ignored" not in done.output
+    assert not process.left_over()
+    if done.status == 0:
+        # It had read all that there was to read.
+        assert phase == "measuring the confusion"
+        assert outcome(tmp_path / "run") == settled
+        return
+    assert done.status == 2, done.output
+    line = done.output.splitlines()[-1]
+    assert line.startswith("ssal: a process that reads images")
+    assert "often for want of memory" in line and "ssal train --resume run" in line
+    again = bench.run(tmp_path, "train", "--resume", "run", "--workers", 1)
+    assert again.status == 0, again.output
+    assert outcome(tmp_path / "run") == settled
+
+
+def test_a_terminated_worker_lives_on_for_its_parent(
+    bench: Bench, images: Path, settled: Outcome, tmp_path: Path
+) -> None:
+    where, call = PHASES["training"]
+    marker = tmp_path / "here"
+    fault = ("pausing", {"where": where, "call": call, "marker": str(marker)})
+    process = bench.start(tmp_path, *settings(images, workers=1), "--out", "run", fault=fault)
+    while not marker.exists():
+        assert process.wait(0.002) is None, process.output.read_text()
+    for number in process.left_over():
+        if number != process.number:
+            os.kill(number, signal.SIGTERM)
+    process.signal(signal.SIGTERM)
+    marker.with_name("here.go").touch()
+    assert process.done(seconds=20).status == 143
+    assert not process.left_over()
+    again = bench.run(tmp_path, "train", "--resume", "run", "--workers", 0)
+    assert again.status == 0, again.output
+    assert outcome(tmp_path / "run") == settled
