@@ -1,9 +1,14 @@
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and the children of tests with them.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FolderMaker = Callable[..., Path]
 

@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -176,7 +178,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(part: str, name: str) -
             assert torch.equal(value.nan_to_num(7), before[key].nan_to_num(7))
 
 
-def test_two_processes_follow_one(tmp_path: Path) -> None:
+def alone_two_processes_follow_one(tmp_path: Path) -> None:
     """Same global batches, no batch norm: the same loss curve up to the order of float sums."""
 
     def losses(devices: int) -> list[float]:
@@ -265,3 +267,20 @@ def test_objectives_take_turns_on_each_batch() -> None:
             schedule.step()
     for name, value in twin.state_dict().items():
         torch.testing.assert_close(fitted.model.state_dict()[name], value)
+
+
+def test_two_processes_follow_one() -> None:
+    """In a process of its own: what other tests did with autograd's threads cannot be forked."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "python_functions=alone_*",
+    ]
+    done = subprocess.run([*command, __file__], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
