@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 
 from ssal.confusion import Confusion, confusion_matrix, load_confusion, save_confusion, soft_confusion
 from ssal.cost import count_flops, count_parameters
@@ -38,16 +39,22 @@ _CONFUSION = "confusion.npz"
 
 
 class _Clock:
-    """Seconds of the stages of a training."""
+    """Seconds of the stages of a training.
+
+    On the CPU it counts the processor time of this process, which has one thread: what else the machine does
+    changes wall time, and a comparison at equal time must not depend on it. With a GPU it counts wall time.
+    """
 
     def __init__(self) -> None:
+        self.name = "wall" if torch.cuda.is_available() else "processor"
         self.seconds: dict[str, float] = {}
+        self._now = time.perf_counter if self.name == "wall" else time.process_time
 
     @contextmanager
     def __call__(self, stage: str) -> Generator[None]:
-        started = time.perf_counter()
+        started = self._now()
         yield
-        self.seconds[stage] = round(time.perf_counter() - started, 3)
+        self.seconds[stage] = round(self._now() - started, 3)
 
 
 def do_training(training: Training, store: Store, say: Say) -> None:
@@ -102,6 +109,7 @@ def do_training(training: Training, store: Store, say: Say) -> None:
             "training": training.describe(),
             "data": job.describe_data(),
             "environment": describe_environment(precision=job.precision, commit=commit()),
+            "clock": clock.name,
             "seconds": clock.seconds,
             "images_per_second": median(row.images_per_second for row in curve),
             **_costs(model),

@@ -16,7 +16,9 @@ from ssal.experiments.spec import Pictures
 from ssal.experiments.table import as_csv, as_markdown, as_text, as_values, failures
 from ssal.files import write_bytes, write_json, write_text
 
-_KEPT = ("training", "data", "environment", "seconds", "images_per_second", "whole", "main", "metrics")
+_KEPT = (
+    "training", "data", "environment", "clock", "seconds", "images_per_second", "whole", "main", "metrics",
+)  # fmt: skip
 
 
 def show(plan: Reproduction) -> str:
@@ -73,7 +75,7 @@ def _entry(plan: Reproduction, cell: Cell) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": cell.name, "seed": cell.seed, "digest": cell.digest}
     if plan.store.has_result(cell.digest):
         result = plan.store.read(cell.digest)
-        return entry | {key: result[key] for key in _KEPT}
+        return entry | {key: result[key] for key in _KEPT if key in result}
     return entry | {"training": cell.training.describe(), "error": plan.store.error(cell.digest)}
 
 
