@@ -24,6 +24,7 @@ from ssal.interrupts import Interrupted, Interrupts
 from ssal.model import GroupedNetwork
 from ssal.training.epoch import EpochRow
 from ssal.training.keeper import SaveEvery, StateKeeper, Stopper
+from ssal.training.memoryformat import safe_channels_last
 from ssal.training.module import LoaderFactory, TrainingModule
 from ssal.training.objective import JointLoss, Objective
 from ssal.training.plan import TrainingPlan
@@ -121,7 +122,8 @@ def fit(
     objectives = objectives or (JointLoss(plan.main_weight, plan.label_smoothing),)
     module = TrainingModule(model, plan, train_loader, val_loader, stage, run, on_epoch, objectives)
     # Given interrupts are entered already, and by whom they were given.
-    with Interrupts() if interrupts is None else nullcontext(interrupts) as signals:
+    signalled = Interrupts() if interrupts is None else nullcontext(interrupts)
+    with signalled as signals, safe_channels_last(model):
         keeper = Stopper(signals) if checkpoints is None else StateKeeper(checkpoints, save_every, signals)
         trainer = _make_trainer(plan, keeper, loggers, progress)
         _run(trainer, module, resume_from, signals)

@@ -11,6 +11,7 @@ import torch
 from ssal.joint import ssal_loss
 from ssal.model import GroupedNetwork
 from ssal.training.evaluate import default_device
+from ssal.training.memoryformat import safe_channels_last
 from ssal.training.plan import Precision
 
 
@@ -39,16 +40,17 @@ def _step_times(
     target = torch.zeros(batch_size, dtype=torch.int64, device=device)
     weights = [spec.weight for spec in model.specs]
     times = [float("inf")] * len(precisions)
-    for step in range(steps + 1):
-        for index, precision in enumerate(precisions):
-            started = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                loss = ssal_loss(trial(images), target, trial.labels, weights)
-            loss.backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if step:
-                times[index] = min(times[index], time.perf_counter() - started)
+    with safe_channels_last(trial):
+        for step in range(steps + 1):
+            for index, precision in enumerate(precisions):
+                started = time.perf_counter()
+                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                    loss = ssal_loss(trial(images), target, trial.labels, weights)
+                loss.backward()
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                if step:
+                    times[index] = min(times[index], time.perf_counter() - started)
     torch.set_rng_state(state)
     return times
 
