@@ -60,10 +60,27 @@ def test_the_run_directory_has_what_it_promises(finished: ssal.Run) -> None:
         "model/config.json",
         "model/README.md",
         "eval/predictions.parquet",
+        "eval/explanations.json",
     }
     assert promised <= files
     assert yaml.safe_load((finished.path / "config.yaml").read_text())["epochs"] == 4
     assert "torch" in json.loads((finished.path / "env.json").read_text())["versions"]
+
+
+def test_the_maps_were_checked(finished: ssal.Run) -> None:
+    record = json.loads((finished.path / "eval" / "explanations.json").read_text())
+    assert record["images"] == 48 and record["findings"]
+    log = (finished.path / "train.log").read_text()
+    assert all(sentence in log for sentence in record["findings"])
+
+
+def test_a_check_of_the_maps_that_fails_costs_nothing_but_itself(tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = make_settings(SETTINGS, {"epochs": 1, "groups": "2", "explanation_images": 1})
+    run = start_training(settings, tmp_path / "run", echo=said.append)
+    assert run.metrics["JP"]["top1"] > 0
+    assert any(line.startswith("the maps were not checked: the checks need two images") for line in said)
+    assert not (run.path / "eval" / "explanations.json").exists()
 
 
 def test_metrics_have_the_agreed_keys(finished: ssal.Run) -> None:

@@ -147,6 +147,9 @@ class Settings(_Section):
         default=None, gt=0, lt=1, description="decay of averaged weights; none if unset"
     )
 
+    explanation_images: int = Field(
+        default=48, ge=0, description="test images that the maps are checked on at the end; none if 0"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
     checkpoint: CheckpointSettings = CheckpointSettings()
     precision: Literal["auto", "bf16", "32"] = "auto"

@@ -156,6 +156,7 @@ def settings(images: Path, **changes: object) -> list[str]:
         "groups": "2,all",
         "layout": "cbr 4 | gap",
         "epochs": 3,
+        "explanation_images": 0,
         "batch_size": 8,
         "holdout": 0.25,
         "image_size": 8,

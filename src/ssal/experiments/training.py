@@ -25,7 +25,7 @@ _DETERMINING = {
     "width",
 }  # fmt: skip
 # Where data are, how they are read and how often the state is saved do not change what is learnt.
-_OPERATIONAL = {"data_dir", "workers", "logger", "checkpoint"}
+_OPERATIONAL = {"data_dir", "workers", "logger", "checkpoint", "explanation_images"}
 # What has no effect on a network without branches.
 OF_BRANCHES = {"groups", "taps", "criterion", "method", "confusion", "layout", "branch"}
 

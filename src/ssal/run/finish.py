@@ -12,10 +12,13 @@ from torch import Tensor
 
 from ssal.cost import count_flops, count_parameters
 from ssal.data import Hierarchy
+from ssal.errors import SsalError
+from ssal.evidence.faithfulness import findings
 from ssal.files import write_bytes
 from ssal.joint import MOST_COEFFICIENTS, LinearCombination, Outputs, fit_exponents, joint_log_prob
 from ssal.model import SSALModel
 from ssal.run.calibration import calibration, likelihood_gains, repairs, unfitted_ways
+from ssal.run.faithfulness import QUICK, check_model, write_checks
 from ssal.run.hierarchy import severity
 from ssal.run.results import error_detection, group_accuracy, predictions_table, summaries
 from ssal.run.saved import SavedModel, save_model, save_selector
@@ -173,3 +176,28 @@ def test(place: Workplace, baseline: SSALModel, saved: SavedModel) -> dict[str, 
     )
     write_bytes(place.directory.predictions, table)
     return metrics | costs(saved.model, saved.combination, training_seconds(place))
+
+
+def check_maps(place: Workplace, saved: SavedModel) -> None:
+    """Check on a few test images whether the maps are true, and say what was found.
+
+    A check that fails costs nothing but itself.
+    """
+    job, folder = place.job, place.directory.predictions.parent
+    if not job.settings.explanation_images:
+        return
+    options = replace(QUICK, images=job.settings.explanation_images)
+    try:
+        with place.timed("explanations"):
+            checks = check_model(
+                saved, job.data.test, options, precision=job.precision, workers=job.settings.workers
+            )
+    except SsalError as error:
+        place.log(f"the maps were not checked: {error}")
+        return
+    write_checks(checks, folder)
+    # The first sentence compares with random maps; the report has them all.
+    said, *others = findings(checks)
+    place.log(said)
+    for sentence in others:
+        place.log.note(sentence)

@@ -17,7 +17,7 @@ from ssal.errors import RunError, SsalError
 from ssal.files import write_text
 from ssal.interrupts import Interrupted, Interrupts
 from ssal.run.directory import RunDirectory, write_environment
-from ssal.run.finish import fit_prediction, test
+from ssal.run.finish import check_maps, fit_prediction, test
 from ssal.run.job import prepare
 from ssal.run.log import Log
 from ssal.run.predictor import Mode, Predictor, load
@@ -211,6 +211,7 @@ def _stages(place: Workplace) -> Run:
     model = train_joint(place, groupings)
     saved = fit_prediction(place, model)
     metrics = test(place, baseline, saved)
+    check_maps(place, saved)
     write_metrics(place, metrics)
     run = Run(place.directory.path, metrics)
     log(f"\n{run}\n\nrun: {run.path}")

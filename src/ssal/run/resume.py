@@ -19,10 +19,20 @@ from ssal.run.job import Job
 # What has no influence on the result. The data may lie elsewhere, but must be the same. With another number
 # of devices the result is another one, since batch norm sees other parts of a batch; the run says so.
 _FREE = frozenset(
-    ("data", "data_dir", "workers", "devices", "logger", "checkpoint.steps", "checkpoint.minutes")
+    (
+        "data",
+        "data_dir",
+        "workers",
+        "devices",
+        "logger",
+        "checkpoint.steps",
+        "checkpoint.minutes",
+        "explanation_images",
+    )
 )
 _MAY_CHANGE = (
-    "only workers, devices, logger, checkpoint.* and the place of the data may change, and epochs may grow"
+    "only workers, devices, logger, checkpoint.*, explanation_images and the place of the data may change, "
+    "and epochs may grow"
 )
 
 
