@@ -17,6 +17,7 @@ GROUPS = "ssal.run.stages:make_groupings"
 EXPONENTS = "ssal.run.finish:fit_exponents"
 MODEL = "ssal.run.saved:write_bytes"
 TEST = "ssal.run.finish:measure"
+MAPS = "ssal.run.finish:check_model"
 ADVICE = "go on with: ssal train --resume run"
 
 
@@ -76,8 +77,9 @@ def test_terminated_in_every_phase(bench: Bench, images: Path, settled: Outcome,
         (EXPONENTS, 1, 0),
         (MODEL, 1, 0),
         (TEST, 1, 0),
+        (MAPS, 1, 0),
     ]:
-        process = paused(bench, images, tmp_path, where, call)
+        process = paused(bench, images, tmp_path, where, call, explanation_images=2)
         for _ in range(1 + again):
             process.signal(signal.SIGTERM)
         stopped_in_order(process, let_go(process, tmp_path), signal.SIGTERM)

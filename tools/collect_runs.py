@@ -1,0 +1,141 @@
+"""Put runs that differ by their seed together: every number as JSON, and mean ± deviation as Markdown.
+
+python tools/collect_runs.py runs/a-0 runs/a-1 runs/a-2 --out results/a
+
+Writes `results/a.json` and `results/a.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ssal.experiments.summary import paired_difference, summarise_values
+
+Run = dict[str, Any]
+WAYS = ("baseline", "TR", "JP", "LC")
+# How runs were made, not what they are.
+_LEFT_OUT = {"seed", "data_dir", "workers", "logger", "checkpoint"}
+
+
+def read(folder: Path) -> Run:
+    environment = json.loads((folder / "env.json").read_text())
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    checks = folder / "eval" / "explanations.json"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for score in metrics["selective"]["scores"].values():
+        score.pop("risk_coverage", None)
+    for way in metrics["calibration"].values():
+        way.pop("reliability", None)
+    metrics["back_off"].pop("curve", None)
+    return {
+        "seed": settings["seed"],
+        "settings": {key: value for key, value in settings.items() if key not in _LEFT_OUT},
+        "environment": {key: environment[key] for key in ("versions", "cpus", "threads", "precision")},
+        "metrics": metrics,
+        "explanations": _checks(json.loads(checks.read_text())) if checks.exists() else None,
+    }
+
+
+def _checks(record: dict[str, Any]) -> dict[str, Any]:
+    kept = ("part", "method", "grid", "deletion", "insertion", "wrong_group")
+    parts = [{key: part[key] for key in kept} for part in record["parts"]]
+    return {"images": record["images"], "parts": parts, "findings": record["findings"]}
+
+
+def _spread(values: list[float], digits: int) -> str:
+    summary = summarise_values(values)
+    if summary is None:
+        return ""
+    deviation = "" if summary.deviation is None else f" ± {summary.deviation:.{digits}f}"
+    return f"{summary.mean:.{digits}f}{deviation}"
+
+
+def _table(header: list[str], lines: list[list[str]]) -> str:
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *lines])
+
+
+def accuracy(runs: list[Run]) -> str:
+    header = ["", "top-1 %", "to baseline", "top-5 %", "NLL", "ECE %", "Brier", "parameters", "seconds"]
+    lines: list[list[str]] = []
+    for way in WAYS:
+        seen = [run["metrics"] for run in runs if way in run["metrics"]]
+        if not seen:
+            continue
+        mine = {run["seed"]: run["metrics"][way]["top1"] for run in runs if way in run["metrics"]}
+        against = paired_difference(mine, {run["seed"]: run["metrics"]["baseline"]["top1"] for run in runs})
+        interval = ""
+        if way != "baseline" and against is not None and against.low is not None:
+            interval = f"{against.mean:+.2f} [{against.low:+.2f}, {against.high:+.2f}]"
+        lines.append(
+            [
+                way,
+                _spread([metrics[way]["top1"] for metrics in seen], 2),
+                interval,
+                _spread([metrics[way]["top5"] for metrics in seen], 2),
+                _spread([metrics[way]["nll"] for metrics in seen], 3),
+                _spread([metrics[way]["ece"] for metrics in seen], 2),
+                _spread([metrics["calibration"][way]["brier"] for metrics in seen], 3),
+                f"{seen[0]['params'][way]:,}",
+                _spread([metrics["seconds"][way] for metrics in seen], 0),
+            ]
+        )
+    return _table(header, lines)
+
+
+def errors(runs: list[Run]) -> str:
+    names = list(runs[0]["metrics"]["selective"]["scores"])
+
+    def values(name: str, key: str) -> list[float]:
+        return [run["metrics"]["selective"]["scores"][name][key] for run in runs]
+
+    lines = [[name, _spread(values(name, "auroc"), 4), _spread(values(name, "aurc"), 4)] for name in names]
+    return _table(["score", "AUROC of error detection", "area under risk-coverage"], lines)
+
+
+def maps(runs: list[Run]) -> str:
+    checked = [run["explanations"]["parts"] for run in runs if run["explanations"]]
+    if not checked:
+        return ""
+
+    def area(kind: str) -> Callable[[int], str]:
+        return lambda index: _spread([parts[index]["deletion"][kind] for parts in checked], 3)
+
+    lines = [
+        [part["part"], *(area(kind)(index) for kind in ("map", "random", "centre"))]
+        for index, part in enumerate(checked[0])
+        if all(index < len(parts) and parts[index]["part"] == part["part"] for parts in checked)
+    ]
+    return _table(["area under deletion", "map", "random maps", "centre"], lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="path of the results, without suffix")
+    parser.add_argument("--commit", required=True, help="commit that the runs were made with")
+    arguments = parser.parse_args()
+    runs = sorted((read(folder) for folder in arguments.runs), key=lambda run: run["seed"])
+    if any(run["settings"] != runs[0]["settings"] for run in runs):
+        parser.error("the runs differ by more than their seed")
+    shared = {key: runs[0][key] for key in ("settings", "environment")}
+    record = {"commit": arguments.commit, **shared, "runs": [_own(run) for run in runs]}
+    arguments.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    seeds = ", ".join(str(run["seed"]) for run in runs)
+    head = f"Mean ± standard deviation over the seeds {seeds}."
+    sections = [head, accuracy(runs), errors(runs), maps(runs)]
+    arguments.out.with_suffix(".md").write_text("\n\n".join(filter(None, sections)) + "\n")
+
+
+def _own(run: Run) -> Run:
+    return {key: run[key] for key in ("seed", "metrics", "explanations")}
+
+
+if __name__ == "__main__":
+    main()
