@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from ssal.report.names import class_name, class_names, clipped
 from ssal.report.page import content_security_policy, style_sheet
 from ssal.report.paired import compare_paired
 from ssal.report.predictions import Predictions, read_predictions
+from ssal.report.reading import read_record
 from ssal.report.sections.agreement import levels
 from ssal.report.sections.changes import choose, steps
 from ssal.report.sections.confusion import chance_share, confused_pairs
@@ -31,6 +33,7 @@ from ssal.report.sections.groups import samples
 from ssal.report.sections.reliability import reliability
 from ssal.report.svg import inline_svg
 from ssal.report.thumbnails import picture, thumbnail
+from ssal.report.words import summarise_run
 
 from .made_runs import made_run, names_of
 
@@ -269,6 +272,22 @@ def test_agreement_is_counted_level_by_level(predictions: Predictions) -> None:
         chosen = right[predictions.agreement == level.agreeing]
         assert level.accuracy == pytest.approx(100 * chosen.mean())
         assert level.interval[0] <= level.accuracy <= level.interval[1]
+
+
+@pytest.mark.parametrize("telling", [True, False])
+def test_agreement_is_called_a_warning_only_where_it_tells_right_from_wrong(
+    tmp_path: Path, telling: bool
+) -> None:
+    record = read_record(made_run(tmp_path / "run", names_of(6), per_class=40))
+    assert record.predictions is not None
+    branches, right = len(record.predictions.groups), record.predictions.right("JP")
+    agreement = np.where(right == telling, branches, 0)
+    changed = replace(record, predictions=replace(record.predictions, agreement=agreement))
+    summary = summarise_run(changed)
+    wanted, other = (summary.brings, summary.lacks) if telling else (summary.lacks, summary.brings)
+    begins = "A warning with every prediction" if telling else "Agreement of the branches does not tell"
+    assert sum(sentence.startswith(begins) for sentence in wanted) == 1
+    assert not any("agree with the answer" in sentence for sentence in other)
 
 
 def test_the_most_confused_pairs_are_counted_by_all_ways(predictions: Predictions) -> None:

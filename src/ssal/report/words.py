@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from scipy.stats import fisher_exact
+
 from ssal.report.names import clipped
 from ssal.report.numbers import decimals, duration, plural, share, signed, tied
 from ssal.report.paired import Paired, compare_paired
@@ -227,11 +229,21 @@ def _agreement(record: Record, summary: Summary) -> None:
         rest = sum(level.images for level in others)
         right = sum(level.accuracy * level.images for level in others) / rest
         everyone = "all branches agree" if branches > 1 else "the branch agrees"
-        summary.brings.append(
-            f"A warning with every prediction: where {everyone} with the answer "
-            f"({share(full.images, len(predictions))} of the images) it is right in "
-            f"{decimals(full.accuracy, 1)} %, elsewhere in {decimals(right, 1)} %."
+        figures = (
+            f"where {everyone} with the answer ({share(full.images, len(predictions))} of the images) it is "
+            f"right in {decimals(full.accuracy, 1)} %, elsewhere in {decimals(right, 1)} %."
         )
+        if _more_often_right((full.accuracy, full.images), (right, rest)):
+            summary.brings.append(f"A warning with every prediction: {figures}")
+        else:
+            summary.lacks.append(f"Agreement of the branches does not tell right from wrong: {figures}")
+
+
+def _more_often_right(first: tuple[float, int], second: tuple[float, int]) -> bool:
+    """Whether the first share, of (percent, images), is larger beyond chance (Fisher's exact test, 5 %)."""
+    counts = [[round(percent * images / 100), images] for percent, images in (first, second)]
+    table = [[right, images - right] for right, images in counts]
+    return float(fisher_exact(table, alternative="greater").pvalue) < 0.05
 
 
 def _groups(record: Record, summary: Summary) -> None:
