@@ -9,6 +9,9 @@ import torch
 from torch import nn
 
 import ssal.backbones  # noqa: F401  (registers our networks)
+from ssal.config import make_settings
+from ssal.run.job import prepare
+from ssal.training import collect_outputs
 from ssal.training.memoryformat import safe_channels_last
 
 NARROW = """
@@ -86,3 +89,12 @@ def test_layers_see_plainly_contiguous_input(shape: tuple[int, ...]) -> None:
 def test_a_narrow_residual_network_survives_its_training() -> None:
     done = subprocess.run([sys.executable, "-c", NARROW], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_weights_that_are_laid_out_anew_for_an_evaluation_can_be_trained_again() -> None:
+    job = prepare(make_settings({"data": "digits", "width": 4, "epochs": 1, "images_per_class": 4}))
+    model = job.make_model(())
+    assert not model.backbone.conv1.weight.is_inference()
+    collect_outputs(model, job.eval_loader(job.heldout)(rank=0, world_size=1))
+    assert not any(parameter.is_inference() for parameter in model.parameters())
+    model(torch.randn(2, *model.input_shape)).main.sum().backward()

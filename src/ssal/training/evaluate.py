@@ -34,7 +34,9 @@ def iterate_outputs(
 ) -> Iterator[tuple[Outputs, Batch]]:
     """Outputs batch by batch, on the CPU in float32; the model is left in evaluation mode on its device."""
     device = default_device()
-    model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    # Weights that are moved or laid out anew in inference mode could never be trained or explained again.
+    with torch.inference_mode(False):
+        model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     for batch in loader:
         images = batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
