@@ -141,9 +141,9 @@ def _groupings(training: Training, job: Job, store: Store) -> tuple[tuple[Groupi
     names, settings = job.data.class_names, job.settings
     if training.groups_from is None:
         none = np.zeros((len(names), len(names)))
-        return make_groupings(job.items, none, names, settings), [None] * len(job.items)
+        return make_groupings(job.items, none, names, settings, job.data.hierarchy), [None] * len(job.items)
     confusion = _confusion(store, training.groups_from, settings.confusion)
-    groupings = make_groupings(job.items, confusion, names, settings)
+    groupings = make_groupings(job.items, confusion, names, settings, job.data.hierarchy)
     return groupings, [grouping.share(confusion) for grouping in groupings]
 
 
