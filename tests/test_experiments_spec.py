@@ -171,9 +171,9 @@ def test_the_example_of_the_docs_is_an_experiment() -> None:
     experiment = parse_experiment(yaml.safe_load(example), "example")
     assert [cell.name for cell in plan_cells(experiment, "smoke", [0])] == [
         "plain",
-        "other",
         "join",
         "random",
+        "other",
     ]
 
 
@@ -189,6 +189,16 @@ def content(**changes: Any) -> dict[str, Any]:
         "rows": [{"label": "plain", "training": "plain", "way": "baseline"}],
     }
     return {**base, **changes}
+
+
+LOOP: dict[str, Any] = {
+    "plain": {"same_time_as": "branches"},
+    "branches": {"method": "ssal", "groups_from": "plain"},
+}
+SAME_TIME: dict[str, Any] = {
+    **content()["trainings"],
+    "half": {"same_time_as": "branches", "time_share": 0.5, "start": 2},
+}
 
 
 def parse(**changes: Any) -> Experiment:
@@ -222,6 +232,23 @@ def parse(**changes: Any) -> Experiment:
         ),
         ({"trainings": {"a": {"base": "b"}}, "rows": []}, "unknown base 'b'"),
         ({"trainings": {"a": {"groups_from": "a", "method": "ssal"}}, "rows": []}, "which is no baseline"),
+        (
+            {"trainings": {"a": {"same_time_as": "b"}, "b": {"method": "ssal"}}, "rows": []},
+            "takes the time of 'b': the first must be a baseline, and the second have its groups from one",
+        ),
+        (
+            {"trainings": LOOP, "rows": []},
+            "groups of 'branches' come from 'plain', which waits for a training",
+        ),
+        (
+            {"rows": [{"label": "x", "training": "branches", "ways": ["TR", "PJ"]}]},
+            "unknown way 'PJ'; did you mean 'JP'",
+        ),
+        (
+            {"panels": {"p": {"title": "p", "x": "k", "lines": {"l": "plain"}}}},
+            "row 'plain' is part of a plot, but has no x",
+        ),
+        ({"panels": {"p": {"title": "p", "x": "k", "lines": {"l": "plan"}}}}, "did you mean 'plain'"),
         ({"scales": {"tiny": {}}}, "scales.tiny"),
         ({"scales": {"smoke": {"seeds": 0}}}, "scales.smoke.seeds"),
     ],
@@ -253,6 +280,45 @@ def test_faults_that_show_when_it_is_planned(changes: dict[str, Any], message: s
     with pytest.raises(InputError) as error:
         plan_cells(parse(**changes), "smoke", [0])
     assert message in str(error.value)
+
+
+def test_a_baseline_of_equal_time() -> None:
+    trainings = {name: SAME_TIME[name] for name in ("half", "plain", "branches")}
+    plain, branches, half = plan_cells(parse(trainings=trainings), "smoke", [3])
+    assert (half.name, half.training.same_time_as) == ("half", branches.digest), "after what it needs"
+    assert half.training.time_share == 0.5 and half.training.needs == (branches.digest,)
+    assert (half.training.settings.seed, half.training.settings.data_seed) == (2003, 3), "the same images"
+    assert plain.training.settings.data_seed is None
+    assert [cell.name for cell in plan_cells(parse(trainings=trainings), "smoke", [0], names=["half"])] == [
+        "plain",
+        "branches",
+        "half",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("half", {"settings": {"lr": 0.3}}, "a time counted in epochs of 'plain', but differs"),
+        ("branches", {"settings": {"groups": ["all"]}}, "has its groups from no baseline"),
+    ],
+)
+def test_a_time_that_cannot_be_taken(name: str, changes: dict[str, Any], message: str) -> None:
+    trainings = SAME_TIME | {name: SAME_TIME[name] | changes}
+    with pytest.raises(InputError, match=message):
+        plan_cells(parse(trainings=trainings), "smoke", [0])
+
+
+def test_a_row_for_each_way() -> None:
+    ways = {"label": "b", "training": "branches", "ways": ["TR", "JP1", "JP", "LC"], "reference": "plain"}
+    rows = parse(rows=[*content()["rows"], ways]).rows[1:]
+    assert [(row.label, row.way, row.exponents) for row in rows] == [
+        ("b: TR", "TR", "fit"),
+        ("b: JP, η = 1", "JP", (1.0,)),
+        ("b: JP, fitted", "JP", "fit"),
+        ("b: LC", "LC", "fit"),
+    ]
+    assert {row.reference for row in rows} == {"plain"}
 
 
 def test_groups_that_no_confusion_is_needed_for() -> None:
