@@ -169,9 +169,9 @@ class Settings(_Section):
     @classmethod
     def _known_groups(cls, value: object) -> object:
         if isinstance(value, tuple):
-            for item in cast("tuple[int | str, ...]", value):
-                known = isinstance(item, int) or item in NAMED_GROUPS
-                if not known and not item.endswith((".json", ".txt")):
+            items = cast("tuple[int | str, ...]", value)
+            for item in (item for item in items if isinstance(item, str) and item not in NAMED_GROUPS):
+                if not item.endswith((".json", ".txt")):
                     raise ValueError(
                         f"{item!r} is no number, not 'all' or 'superclasses', and no .json or .txt file"
                     )
