@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 import yaml
 
+from ssal.backbones import create_backbone
+from ssal.cost import count_flops, count_parameters
 from ssal.errors import InputError
 from ssal.experiments.methods import METHODS
 from ssal.experiments.plan import plan_cells
 from ssal.experiments.reading import check_scale, list_experiments, load_experiment, parse_experiment
 from ssal.experiments.spec import SCALES, Experiment
+from ssal.grouping import Grouping
+from ssal.model import Branch, SSALModel
+from ssal.run.resolve import one_each
 
 PAPER = {
     "table1": {
@@ -128,6 +133,55 @@ def test_the_paper_scale_is_as_published() -> None:
     assert cells["resnet50-3"].settings.layout[0] == "cbr 128,5,2 | cbr 128,3,1 | inception 100 | gap"
     tiny = plan_cells(load_experiment("table2"), "paper", [0])[0].training.settings
     assert (tiny.data, tiny.epochs, tiny.schedule.peak) == ("tiny-imagenet", 20, 0.4)
+
+
+@pytest.mark.parametrize(("name", "count"), [("verdict", 42), ("verdict-full", 6)])
+def test_the_verdict_compares_every_cell_in_each_way_with_a_baseline_of_equal_time(
+    name: str, count: int
+) -> None:
+    experiment = load_experiment(name)
+    cells = {cell.name: cell.training for cell in plan_cells(experiment, "cpu", [0])}
+    assert len(cells) == count and all(
+        cell.settings.seed == 0 for key, cell in cells.items() if key != "half-2"
+    )
+    rows = {row.label: row for row in experiment.rows}
+    for key, cell in cells.items():
+        own = [row for row in rows.values() if row.training == key]
+        if cell.method in ("ssal", "dhm"):
+            assert {(row.way, row.exponents) for row in own} == {
+                ("TR", "fit"),
+                ("JP", (1.0,)),
+                ("JP", "fit"),
+                ("LC", "fit"),
+            }
+        if cell.same_time_as is None:
+            references = [rows[row.reference] for row in own if row.reference is not None]
+            timed = [row for row in references if cells[row.trainings[0]].same_time_as is not None]
+            assert len(timed) == min(4, len(own)), key
+
+
+def test_rivals_of_the_verdict_have_the_size_that_its_notes_say() -> None:
+    experiment = load_experiment("verdict")
+    cells = {cell.name: cell.training for cell in plan_cells(experiment, "cpu", [0])}
+    sizes: list[str] = []
+    names = ("wide-18", "wide-20", "wide-24", "deep-12", "deep-14", "join", "paper-layout", "late")
+    for name in names:
+        settings = cells[name].settings
+        shape = (3, 32, 32)
+        network = create_backbone(settings.model, 100, in_chans=3, input_size=shape[1:], width=settings.width)
+        if name in names[5:]:
+            taps = ("layer1", "layer2", "layer3") if settings.taps == "auto" else settings.taps
+            layouts = one_each("layout", settings.layout, 3)
+            groups = [Grouping.random(100, int(count)) for count in settings.groups]
+            parts = zip(taps, groups, layouts, strict=True)
+            network = SSALModel(network, [Branch(*part) for part in parts], shape)
+        sizes.append(f"{count_parameters(network) / 1e6:.2f} and {count_flops(network, shape) / 1e6:.0f}")
+    millions, flops = zip(*(size.split(" and ") for size in sizes), strict=True)
+    wider, deeper = ", ".join(millions[:3]), f"{millions[3]} and {millions[4]} million parameters"
+    said = " ".join(" ".join(experiment.scales["cpu"].notes).split())
+    assert f"with {wider}, {deeper} and {', '.join(flops[:4])} and {flops[4]} MFLOPs" in said
+    own = zip(("join has", "the paper's branches", "late ones"), sizes[5:], strict=True)
+    assert ", ".join(" ".join(pair) for pair in own) in said
 
 
 def test_layouts_follow_the_width() -> None:
