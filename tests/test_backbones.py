@@ -38,7 +38,8 @@ def randomise_norms(net):
 def test_the_names_of_the_design_are_all_registered():
     stems = ["", "wide_", "deep_", "dwr_"]
     expected = {f"{stem}resnet18_cifar{pool}" for stem in stems for pool in ("", "_pool")}
-    expected |= {"resnet50_cifar", "resnet50_cifar_pool", *WRNS, *DENSENETS}
+    expected |= {f"resnet{depth}_cifar{pool}" for depth in (34, 50) for pool in ("", "_pool")}
+    expected |= {*WRNS, *DENSENETS}
     assert set(backbones.list_backbones()) == expected == set(NAMES)
     assert expected <= set(timm.list_models())
 

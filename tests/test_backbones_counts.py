@@ -143,6 +143,7 @@ def test_densenet_is_that_of_pytorchcv(name, depth, growth):
     [
         ("resnet18_cifar", (2, 2, 2, 2)),
         ("resnet18_cifar_pool", (2, 2, 2, 2)),
+        ("resnet34_cifar", (3, 4, 6, 3)),
         ("resnet50_cifar", (3, 4, 6, 3)),
     ],
 )

@@ -15,11 +15,13 @@ from ssal.confusion import load_confusion
 from ssal.data import open_data
 from ssal.errors import RunError
 from ssal.experiments.cell import do_training
+from ssal.experiments.equaltime import equal_time_epochs
 from ssal.experiments.measure import standard_metrics
 from ssal.experiments.pictures import choose_images, find_examples
 from ssal.experiments.store import BusyError, Store
 from ssal.experiments.training import Training
 from ssal.experiments.worker import follow
+from ssal.files import write_json
 from ssal.grouping import Grouping, group_classes
 from ssal.run.saved import load_model
 from ssal.training import collect_outputs
@@ -80,6 +82,27 @@ def test_groups_come_from_the_confusion_of_the_baseline(store: Store) -> None:
         expected = group_classes(confusion, count, seed=0)
         assert grouping["labels"] == expected.labels.tolist()
         assert grouping["share"] == pytest.approx(Grouping.from_labels(grouping["labels"]).share(confusion))
+
+
+def test_as_many_epochs_as_take_the_same_time(store: Store, tmp_path: Path) -> None:
+    own = Store(tmp_path)
+    source, other = baseline(), branches(baseline())
+    for made, seconds in ((source, 2.0), (other, 3.4)):
+        stages = {"training": seconds, "grouping": 0.25, "confusion": 0.35}
+        result = store.read(made.digest) | {"seconds": stages}
+
+        def fill(folder: Path, result: dict[str, Any] = result) -> None:
+            write_json(folder / "training.json", result)
+
+        own.write(made.digest, fill)
+    whole = Training(source.settings, same_time_as=other.digest)
+    assert equal_time_epochs(whole, own) == 3, "(2 + 0.35 + 0.25 + 3.4) / 2"
+    half = replace(whole, time_share=0.6)
+    do_training(half, own, silent)
+    result = own.read(half.digest)
+    assert result["epochs"] == len(result["curve"]) == 2
+    with pytest.raises(RunError, match="cannot read"):
+        equal_time_epochs(whole, Store(tmp_path / "empty"))
 
 
 def test_a_finished_training_is_left_alone(store: Store) -> None:

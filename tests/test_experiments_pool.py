@@ -63,6 +63,14 @@ def test_a_baseline_comes_before_those_that_need_it(run: Run) -> None:
     assert said.index("base 0: done") < said.index("branches 0: started")
 
 
+def test_one_that_takes_the_time_of_another_comes_after_it(run: Run) -> None:
+    first = cell("branches")
+    second = cell("same")
+    second = replace(second, training=replace(second.training, same_time_as=first.digest))
+    run(second, first, workers=2)
+    assert run.said.index("branches 0: done") < run.said.index("same 0: started")
+
+
 def test_one_that_fails_stops_only_those_that_need_it(run: Run) -> None:
     base = cell("fails")
     lost, fine = cell("branches", after=base), cell("fine")

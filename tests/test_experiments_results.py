@@ -146,6 +146,7 @@ CONTENT: dict[str, Any] = {
     "panels": {
         "a": {"title": "rows $x", "x": "x"},
         "b": {"title": "curves", "x": "epoch", "curves": [{"label": "c", "training": "plain"}]},
+        "c": {"title": "time", "x": "minutes", "measured": "seconds", "lines": {"l": ["plain", "JP"]}},
     },
 }
 
@@ -216,6 +217,7 @@ def test_costs_of_a_row(plan: Reproduction) -> None:
     assert column(rows["both | =1+1"], "parameters")[0] == 4_000_000
     assert column(rows["LC"], "parameters")[0] == 2_000_000 + CLASSES * (1 + CLASSES + 3 + 2)
     assert column(rows["JP"], "flops")[0] == 3_000_000
+    assert [column(rows[label], "branches")[0] for label in ("plain", "JP")] == [0, 2]
 
 
 def test_what_is_not_there_yet(plan: Reproduction) -> None:
@@ -290,6 +292,9 @@ def test_lines_of_a_plot(plan: Reproduction) -> None:
     assert [point.x for point in rows.points] == [1, 2]
     values = list(column(rows_of(plan)["JP"], "top1").values())
     assert rows.points[1].mean == pytest.approx(np.mean(values))
+    [listed] = lines["c"]
+    assert [point.x for point in listed.points] == [10 / 60, 23 / 60], "minutes, groups included"
+    assert listed.points[1].mean == rows.points[1].mean
     assert curve.points == (Point(1, 10.5, math.sqrt(0.5)), Point(2, 20.5, math.sqrt(0.5)))
 
 

@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 import yaml
 
+from ssal.backbones import create_backbone
+from ssal.cost import count_flops, count_parameters
 from ssal.errors import InputError
 from ssal.experiments.methods import METHODS
 from ssal.experiments.plan import plan_cells
 from ssal.experiments.reading import check_scale, list_experiments, load_experiment, parse_experiment
 from ssal.experiments.spec import SCALES, Experiment
+from ssal.grouping import Grouping
+from ssal.model import Branch, SSALModel
+from ssal.run.resolve import one_each
 
 PAPER = {
     "table1": {
@@ -130,6 +135,55 @@ def test_the_paper_scale_is_as_published() -> None:
     assert (tiny.data, tiny.epochs, tiny.schedule.peak) == ("tiny-imagenet", 20, 0.4)
 
 
+@pytest.mark.parametrize(("name", "count"), [("verdict", 42), ("verdict-full", 6)])
+def test_the_verdict_compares_every_cell_in_each_way_with_a_baseline_of_equal_time(
+    name: str, count: int
+) -> None:
+    experiment = load_experiment(name)
+    cells = {cell.name: cell.training for cell in plan_cells(experiment, "cpu", [0])}
+    assert len(cells) == count and all(
+        cell.settings.seed == 0 for key, cell in cells.items() if key != "half-2"
+    )
+    rows = {row.label: row for row in experiment.rows}
+    for key, cell in cells.items():
+        own = [row for row in rows.values() if row.training == key]
+        if cell.method in ("ssal", "dhm"):
+            assert {(row.way, row.exponents) for row in own} == {
+                ("TR", "fit"),
+                ("JP", (1.0,)),
+                ("JP", "fit"),
+                ("LC", "fit"),
+            }
+        if cell.same_time_as is None:
+            references = [rows[row.reference] for row in own if row.reference is not None]
+            timed = [row for row in references if cells[row.trainings[0]].same_time_as is not None]
+            assert len(timed) == min(4, len(own)), key
+
+
+def test_rivals_of_the_verdict_have_the_size_that_its_notes_say() -> None:
+    experiment = load_experiment("verdict")
+    cells = {cell.name: cell.training for cell in plan_cells(experiment, "cpu", [0])}
+    sizes: list[str] = []
+    names = ("wide-18", "wide-20", "wide-24", "deep-12", "deep-14", "join", "paper-layout", "late")
+    for name in names:
+        settings = cells[name].settings
+        shape = (3, 32, 32)
+        network = create_backbone(settings.model, 100, in_chans=3, input_size=shape[1:], width=settings.width)
+        if name in names[5:]:
+            taps = ("layer1", "layer2", "layer3") if settings.taps == "auto" else settings.taps
+            layouts = one_each("layout", settings.layout, 3)
+            groups = [Grouping.random(100, int(count)) for count in settings.groups]
+            parts = zip(taps, groups, layouts, strict=True)
+            network = SSALModel(network, [Branch(*part) for part in parts], shape)
+        sizes.append(f"{count_parameters(network) / 1e6:.2f} and {count_flops(network, shape) / 1e6:.0f}")
+    millions, flops = zip(*(size.split(" and ") for size in sizes), strict=True)
+    wider, deeper = ", ".join(millions[:3]), f"{millions[3]} and {millions[4]} million parameters"
+    said = " ".join(" ".join(experiment.scales["cpu"].notes).split())
+    assert f"with {wider}, {deeper} and {', '.join(flops[:4])} and {flops[4]} MFLOPs" in said
+    own = zip(("join has", "the paper's branches", "late ones"), sizes[5:], strict=True)
+    assert ", ".join(" ".join(pair) for pair in own) in said
+
+
 def test_layouts_follow_the_width() -> None:
     cells = {cell.name: cell.training for cell in plan_cells(load_experiment("table1"), "cpu", [0])}
     assert cells["resnet18-1"].settings.layout == ("cbr 32,5,2 | cbr 32,3,1 | inception 25 | gap",)
@@ -171,9 +225,9 @@ def test_the_example_of_the_docs_is_an_experiment() -> None:
     experiment = parse_experiment(yaml.safe_load(example), "example")
     assert [cell.name for cell in plan_cells(experiment, "smoke", [0])] == [
         "plain",
-        "other",
         "join",
         "random",
+        "other",
     ]
 
 
@@ -189,6 +243,16 @@ def content(**changes: Any) -> dict[str, Any]:
         "rows": [{"label": "plain", "training": "plain", "way": "baseline"}],
     }
     return {**base, **changes}
+
+
+LOOP: dict[str, Any] = {
+    "plain": {"same_time_as": "branches"},
+    "branches": {"method": "ssal", "groups_from": "plain"},
+}
+SAME_TIME: dict[str, Any] = {
+    **content()["trainings"],
+    "half": {"same_time_as": "branches", "time_share": 0.5, "start": 2},
+}
 
 
 def parse(**changes: Any) -> Experiment:
@@ -222,6 +286,23 @@ def parse(**changes: Any) -> Experiment:
         ),
         ({"trainings": {"a": {"base": "b"}}, "rows": []}, "unknown base 'b'"),
         ({"trainings": {"a": {"groups_from": "a", "method": "ssal"}}, "rows": []}, "which is no baseline"),
+        (
+            {"trainings": {"a": {"same_time_as": "b"}, "b": {"method": "ssal"}}, "rows": []},
+            "takes the time of 'b': the first must be a baseline, and the second have its groups from one",
+        ),
+        (
+            {"trainings": LOOP, "rows": []},
+            "groups of 'branches' come from 'plain', which waits for a training",
+        ),
+        (
+            {"rows": [{"label": "x", "training": "branches", "ways": ["TR", "PJ"]}]},
+            "unknown way 'PJ'; did you mean 'JP'",
+        ),
+        (
+            {"panels": {"p": {"title": "p", "x": "k", "lines": {"l": "plain"}}}},
+            "row 'plain' is part of a plot, but has no x",
+        ),
+        ({"panels": {"p": {"title": "p", "x": "k", "lines": {"l": "plan"}}}}, "did you mean 'plain'"),
         ({"scales": {"tiny": {}}}, "scales.tiny"),
         ({"scales": {"smoke": {"seeds": 0}}}, "scales.smoke.seeds"),
     ],
@@ -253,6 +334,45 @@ def test_faults_that_show_when_it_is_planned(changes: dict[str, Any], message: s
     with pytest.raises(InputError) as error:
         plan_cells(parse(**changes), "smoke", [0])
     assert message in str(error.value)
+
+
+def test_a_baseline_of_equal_time() -> None:
+    trainings = {name: SAME_TIME[name] for name in ("half", "plain", "branches")}
+    plain, branches, half = plan_cells(parse(trainings=trainings), "smoke", [3])
+    assert (half.name, half.training.same_time_as) == ("half", branches.digest), "after what it needs"
+    assert half.training.time_share == 0.5 and half.training.needs == (branches.digest,)
+    assert (half.training.settings.seed, half.training.settings.data_seed) == (2003, 3), "the same images"
+    assert plain.training.settings.data_seed is None
+    assert [cell.name for cell in plan_cells(parse(trainings=trainings), "smoke", [0], names=["half"])] == [
+        "plain",
+        "branches",
+        "half",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("half", {"settings": {"lr": 0.3}}, "a time counted in epochs of 'plain', but differs"),
+        ("branches", {"settings": {"groups": ["all"]}}, "has its groups from no baseline"),
+    ],
+)
+def test_a_time_that_cannot_be_taken(name: str, changes: dict[str, Any], message: str) -> None:
+    trainings = SAME_TIME | {name: SAME_TIME[name] | changes}
+    with pytest.raises(InputError, match=message):
+        plan_cells(parse(trainings=trainings), "smoke", [0])
+
+
+def test_a_row_for_each_way() -> None:
+    ways = {"label": "b", "training": "branches", "ways": ["TR", "JP1", "JP", "LC"], "reference": "plain"}
+    rows = parse(rows=[*content()["rows"], ways]).rows[1:]
+    assert [(row.label, row.way, row.exponents) for row in rows] == [
+        ("b: TR", "TR", "fit"),
+        ("b: JP, η = 1", "JP", (1.0,)),
+        ("b: JP, fitted", "JP", "fit"),
+        ("b: LC", "LC", "fit"),
+    ]
+    assert {row.reference for row in rows} == {"plain"}
 
 
 def test_groups_that_no_confusion_is_needed_for() -> None:

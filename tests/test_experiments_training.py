@@ -1,6 +1,7 @@
 """What determines a trained network, and its digest."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,13 @@ def test_method_options_and_baseline_count() -> None:
         Training(made, "ssal", groups_from="b").digest,
     }
     assert len(digests) == 5
+
+
+def test_the_time_that_is_taken_counts() -> None:
+    plain = Training(training().settings)
+    timed = replace(plain, same_time_as="a")
+    assert len({made.digest for made in (plain, timed, replace(timed, time_share=0.5))}) == 3
+    assert Training.from_json(json.loads(json.dumps(timed.to_json()))) == timed
 
 
 def test_branches_do_not_count_in_a_baseline() -> None:

@@ -16,6 +16,8 @@ from ssal.text import visible
 _LARGEST_FILE = 256 << 10
 _MOST_EVENTS = 10_000
 _DEEPEST = 16
+# What groups can be asked for by name: the classes themselves, and those that come with the data.
+NAMED_GROUPS = ("all", "superclasses")
 # How much of a value is repeated in an error.
 _SHOWN = 120
 
@@ -110,6 +112,9 @@ class Settings(_Section):
     images_per_class: int | None = Field(
         default=None, ge=2, description="use so many training images of each class only, drawn by the seed"
     )
+    data_seed: int | None = Field(
+        default=None, ge=0, lt=2**31, description="seed of the images drawn and held out; `seed` if unset"
+    )
     workers: int | None = Field(
         default=None, ge=0, description="processes that read files; by cores if unset"
     )
@@ -122,7 +127,8 @@ class Settings(_Section):
 
     groups: Annotated[tuple[int | str, ...], BeforeValidator(_split_groups)] | Literal["auto"] = Field(
         default="auto",
-        description="numbers of groups, 'all' for the classes themselves, or files; auto: C/5, C/3, C/2",
+        description="numbers of groups, 'all' for the classes themselves, 'superclasses' of the data, files; "
+        "auto: C/5, C/3, C/2",
     )
     taps: Literal["auto"] | Annotated[tuple[str, ...], BeforeValidator(_split)] = "auto"
     criterion: Literal["join", "split"] = "join"
@@ -166,9 +172,12 @@ class Settings(_Section):
     @classmethod
     def _known_groups(cls, value: object) -> object:
         if isinstance(value, tuple):
-            for item in cast("tuple[int | str, ...]", value):
-                if isinstance(item, str) and item != "all" and not item.endswith((".json", ".txt")):
-                    raise ValueError(f"{item!r} is no number, not 'all', and no .json or .txt file")
+            items = cast("tuple[int | str, ...]", value)
+            for item in (item for item in items if isinstance(item, str) and item not in NAMED_GROUPS):
+                if not item.endswith((".json", ".txt")):
+                    raise ValueError(
+                        f"{item!r} is no number, not 'all' or 'superclasses', and no .json or .txt file"
+                    )
             if not value:
                 raise ValueError("name at least one number of groups")
         return value

@@ -21,7 +21,7 @@ from torch import nn
 
 from .registration import check_width, cifar_cfgs, initialise_fan_out, register
 
-_FAMILIES = ("resnet18", "resnet50", "wide_resnet18", "deep_resnet18", "dwr_resnet18")
+_FAMILIES = ("resnet18", "resnet34", "resnet50", "wide_resnet18", "deep_resnet18", "dwr_resnet18")
 default_cfgs = cifar_cfgs(
     [f"{family}{stem}" for family in _FAMILIES for stem in ("_cifar", "_cifar_pool")],
     first_conv="conv1",
@@ -101,6 +101,12 @@ def _resnet18(name: str, pretrained: bool, **kwargs: Any) -> ResNet:
     )
 
 
+def _resnet34(name: str, pretrained: bool, **kwargs: Any) -> ResNet:
+    return build_model_with_cfg(
+        cifar_resnet, name, pretrained, block=BasicBlock, layers=(3, 4, 6, 3), **kwargs
+    )
+
+
 def _resnet50(name: str, pretrained: bool, **kwargs: Any) -> ResNet:
     return build_model_with_cfg(
         cifar_resnet, name, pretrained, block=Bottleneck, layers=(3, 4, 6, 3), **kwargs
@@ -111,6 +117,12 @@ def _resnet50(name: str, pretrained: bool, **kwargs: Any) -> ResNet:
 def resnet18_cifar(pretrained: bool = False, *, width: int = 64, **kwargs: Any) -> ResNet:
     """ResNet-18."""
     return _resnet18("resnet18_cifar", pretrained, width=width, **kwargs)
+
+
+@register
+def resnet34_cifar(pretrained: bool = False, *, width: int = 64, **kwargs: Any) -> ResNet:
+    """ResNet-34: with three quarters of the width it costs an eighth more than `resnet18_cifar`."""
+    return _resnet34("resnet34_cifar", pretrained, width=width, **kwargs)
 
 
 @register
@@ -141,6 +153,12 @@ def dwr_resnet18_cifar(pretrained: bool = False, *, width: int = 64, **kwargs: A
 def resnet18_cifar_pool(pretrained: bool = False, *, width: int = 64, **kwargs: Any) -> ResNet:
     """Like `resnet18_cifar`, with a max-pooling after the stem's convolution (§4.2)."""
     return _resnet18("resnet18_cifar_pool", pretrained, width=width, pool_stride=2, **kwargs)
+
+
+@register
+def resnet34_cifar_pool(pretrained: bool = False, *, width: int = 64, **kwargs: Any) -> ResNet:
+    """Like `resnet34_cifar`, with a max-pooling after the stem's convolution."""
+    return _resnet34("resnet34_cifar_pool", pretrained, width=width, pool_stride=2, **kwargs)
 
 
 @register

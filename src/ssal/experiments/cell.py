@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,7 @@ import torch
 from ssal.confusion import Confusion, confusion_matrix, load_confusion, save_confusion, soft_confusion
 from ssal.cost import count_flops, count_parameters
 from ssal.errors import RunError
+from ssal.experiments.equaltime import equal_time_epochs
 from ssal.experiments.measure import standard_metrics
 from ssal.experiments.methods import find_method
 from ssal.experiments.store import RESULT, Part, Store, write_outputs
@@ -72,6 +73,9 @@ def do_training(training: Training, store: Store, say: Say) -> None:
         clock = _Clock()
         with clock("data"):
             job = prepare(training.settings)
+            if training.same_time_as is not None:
+                epochs = equal_time_epochs(training, store)
+                job = replace(job, settings=job.settings.model_copy(update={"epochs": epochs}))
             if training.settings.precision == "auto":
                 job = job.decide(say)
         with clock("grouping"):
@@ -111,6 +115,7 @@ def do_training(training: Training, store: Store, say: Say) -> None:
             "environment": describe_environment(precision=job.precision, commit=commit()),
             "clock": clock.name,
             "seconds": clock.seconds,
+            "epochs": len(curve),
             "images_per_second": median(row.images_per_second for row in curve),
             **_costs(model),
             "groupings": [
@@ -141,9 +146,9 @@ def _groupings(training: Training, job: Job, store: Store) -> tuple[tuple[Groupi
     names, settings = job.data.class_names, job.settings
     if training.groups_from is None:
         none = np.zeros((len(names), len(names)))
-        return make_groupings(job.items, none, names, settings), [None] * len(job.items)
+        return make_groupings(job.items, none, names, settings, job.data.hierarchy), [None] * len(job.items)
     confusion = _confusion(store, training.groups_from, settings.confusion)
-    groupings = make_groupings(job.items, confusion, names, settings)
+    groupings = make_groupings(job.items, confusion, names, settings, job.data.hierarchy)
     return groupings, [grouping.share(confusion) for grouping in groupings]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def plan_cells(
     data_dir: Path | None = None,
     names: Sequence[str] | None = None,
 ) -> tuple[Cell, ...]:
-    """All trainings of an experiment, seed by seed, baselines before those that need their confusion.
+    """All trainings of an experiment, seed by seed, in the order of its file, each after those it needs.
 
     Args:
         experiment: the experiment.
@@ -72,12 +72,12 @@ def plan_cells(
         seeds: seeds of weights, order, augmentation and split.
         assignments: settings laid over all others.
         data_dir: folder of the data, or of folders named after data sets.
-        names: only these trainings, and the baselines that they need.
+        names: only these trainings, and those that they need.
 
     Raises:
         InputError: settings are not allowed, a method or layout is unknown, or groups come from nowhere.
     """
-    chosen = _with_baselines(experiment, list(experiment.trainings) if names is None else names)
+    chosen = _in_order(experiment, list(experiment.trainings) if names is None else names)
     return tuple(
         cell
         for seed in seeds
@@ -85,10 +85,18 @@ def plan_cells(
     )
 
 
-def _with_baselines(experiment: Experiment, names: Sequence[str]) -> list[str]:
-    needed = {experiment.groups_from(name) for name in names} | set(names)
-    ordered = [name for name in experiment.trainings if name in needed]
-    return sorted(ordered, key=lambda name: experiment.method(name) != BASELINE)
+def _in_order(experiment: Experiment, names: Sequence[str]) -> list[str]:
+    ordered: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        for needed in experiment.needs(name):
+            add(needed)
+        ordered[name] = None
+
+    for name in experiment.trainings:
+        if name in names:
+            add(name)
+    return list(ordered)
 
 
 def _cells(
@@ -103,7 +111,7 @@ def _cells(
     for name in names:
         layers = experiment.layers(name, scale)
         try:
-            settings = _settings(layers, {**assignments, "seed": seed}, data_dir)
+            settings = _settings(layers, {**assignments, **_seeds(seed, experiment.start(name))}, data_dir)
         except InputError as error:
             raise InputError(f"training {name!r} at scale {scale}: {error}") from None
         method, source = experiment.method(name), experiment.groups_from(name)
@@ -119,8 +127,41 @@ def _cells(
             groups_from=cells[source].digest if derives and source is not None else None,
             keep_weights=experiment.keeps_weights(name),
         )
+        target = experiment.same_time_as(name)
+        if target is not None:
+            baseline = _baseline_of(cells[target], list(cells.values()))
+            _check_same_network(name, settings, baseline)
+            share = experiment.time_share(name)
+            training = replace(training, same_time_as=cells[target].digest, time_share=share)
         cells[name] = Cell(name, seed, training)
     return list(cells.values())
+
+
+def _seeds(seed: int, start: int) -> dict[str, int]:
+    """Another start has another seed, far from those that are counted up, and the first one's images."""
+    return {"seed": seed} if start == 0 else {"seed": seed + 1000 * start, "data_seed": seed}
+
+
+def _baseline_of(cell: Cell, cells: Sequence[Cell]) -> Cell:
+    """The baseline that the groups of a training come from.
+
+    Raises:
+        InputError: its groups need none, such as random ones.
+    """
+    source = cell.training.groups_from
+    if source is None:
+        raise InputError(f"training {cell.name!r} has its groups from no baseline, whose time would count")
+    return next(other for other in cells if other.digest == source)
+
+
+def _check_same_network(name: str, settings: Settings, baseline: Cell) -> None:
+    """Epochs are counted in those of the baseline, so that all but their number and the seed must be its."""
+    theirs = baseline.training.settings
+    free = ("epochs", "seed", "data_seed")
+    if settings.model_copy(update={key: getattr(theirs, key) for key in free}) != theirs:
+        raise InputError(
+            f"training {name!r} is to take a time counted in epochs of {baseline.name!r}, but differs"
+        )
 
 
 def _without_branches(settings: Settings) -> Settings:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette: told apart by all kinds of colour vision.
 _PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _MARKERS = "osD^vP*"
+# Millions, and minutes.
+_UNITS = {"branches": 1.0, "parameters": 1e6, "flops": 1e6, "seconds": 60.0}
+_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,24 @@ def _point(x: float | str, values: Sequence[float]) -> Point:
     return Point(x, statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
-def row_lines(panel: str, results: Sequence[RowResult]) -> list[Line]:
-    """The lines through the measured rows that name the panel, in the order of the rows."""
+def row_lines(name: str, panel: Panel, results: Sequence[RowResult]) -> list[Line]:
+    """The lines through measured rows: those that name the panel in their own order, then those it names."""
     lines: dict[str, list[Point]] = {}
-    for result in results:
-        row, values = result.row, list(column(result, "top1").values())
-        if row.panel == panel and row.line is not None and row.x is not None and values:
-            lines.setdefault(row.line, []).append(_point(row.x, values))
+    by_label = {result.row.label: result for result in results}
+    members = [(result.row.line, result) for result in results if result.row.panel == name]
+    members += [(line, by_label.get(label)) for line, labels in panel.lines.items() for label in labels]
+    for line, result in members:
+        if line is not None and result is not None and (point := _row_point(panel, result)) is not None:
+            lines.setdefault(line, []).append(point)
     return [Line(label, tuple(points)) for label, points in lines.items()]
+
+
+def _row_point(panel: Panel, result: RowResult) -> Point | None:
+    values, place = list(column(result, "top1").values()), result.row.x
+    if panel.measured is not None and values:
+        measured = statistics.fmean(column(result, panel.measured).values())
+        place = measured / _UNITS[panel.measured]
+    return None if place is None or not values else _point(place, values)
 
 
 def curve_lines(panel: Panel, cells: Sequence[Cell], store: Store) -> list[Line]:
@@ -72,14 +85,14 @@ def panel_lines(
 ) -> dict[str, list[Line]]:
     """The lines of each panel; panels that have none yet are left out."""
     found = {
-        name: row_lines(name, results) + curve_lines(panel, cells, store)
+        name: row_lines(name, panel, results) + curve_lines(panel, cells, store)
         for name, panel in experiment.panels.items()
     }
     return {name: lines for name, lines in found.items() if lines}
 
 
 def draw_panels(panels: Mapping[str, Panel], lines: Mapping[str, Sequence[Line]], title: str) -> bytes:
-    """Draw panels side by side.
+    """Draw panels side by side, in several rows if they are more than three.
 
     Args:
         panels: titles and axes, by name.
@@ -92,10 +105,11 @@ def draw_panels(panels: Mapping[str, Panel], lines: Mapping[str, Sequence[Line]]
     from matplotlib.figure import Figure
 
     shown = [name for name in panels if name in lines]
-    figure = Figure(figsize=(5.2 * len(shown), 4.0), facecolor="white", layout="constrained")
+    columns, rows = min(_COLUMNS, len(shown)), -(-len(shown) // _COLUMNS)
+    figure = Figure(figsize=(5.2 * columns, 4.0 * rows), facecolor="white", layout="constrained")
     figure.suptitle(title, fontsize=11, parse_math=False)
     for place, name in enumerate(shown):
-        _draw(figure.add_subplot(1, len(shown), place + 1), panels[name], lines[name])
+        _draw(figure.add_subplot(rows, columns, place + 1), panels[name], lines[name])
     return as_svg(figure, title)
 
 

@@ -25,7 +25,7 @@ from ssal.experiments.store import Store
 # How long a training that another process is doing is left alone before it is asked for again.
 _BUSY_SECONDS = 5.0
 _COMMAND = (sys.executable, "-m", "ssal.experiments.worker")
-_BASELINE_FAILED = "the baseline that its groups come from failed"
+_NEEDED_FAILED = "a training that it needs, such as the baseline of its groups, failed"
 
 
 def worker_count(asked: int | None) -> int:
@@ -105,7 +105,7 @@ class _Worker:
 
 @dataclass
 class _Schedule:
-    """What is still to do: a training waits for the baseline that its groups come from."""
+    """What is still to do: a training waits for those that it needs."""
 
     waiting: list[Cell]
     store: Store
@@ -113,18 +113,18 @@ class _Schedule:
     later: dict[str, float] = field(default_factory=dict[str, float])
 
     def give_up(self) -> list[Cell]:
-        """Those that wait for a baseline which failed; they are not waited for any longer."""
-        lost = [cell for cell in self.waiting if cell.training.groups_from in self.failed]
+        """Those that wait for one which failed; they are not waited for any longer."""
+        lost = [cell for cell in self.waiting if not self.failed.keys().isdisjoint(cell.training.needs)]
         for cell in lost:
             self.waiting.remove(cell)
-            self.failed[cell.digest] = _BASELINE_FAILED
+            self.failed[cell.digest] = _NEEDED_FAILED
         return lost
 
     def take(self, running: set[str]) -> Cell | None:
         """The next training that can start now."""
         for cell in self.waiting:
-            baseline = cell.training.groups_from
-            ready = baseline is None or (baseline not in running and self.store.has_result(baseline))
+            needs = cell.training.needs
+            ready = running.isdisjoint(needs) and all(map(self.store.has_result, needs))
             if ready and self.later.get(cell.digest, 0) <= time.monotonic():
                 self.waiting.remove(cell)
                 return cell
@@ -140,7 +140,7 @@ def run_cells(
     """Do all trainings that are not finished, `workers` at a time.
 
     Args:
-        cells: trainings, baselines first; two of one digest are done once.
+        cells: trainings; two of one digest are done once, each waits for those that it needs.
         store: where results go.
         workers: number of child processes.
         report: called with a training and a line about it.
@@ -160,7 +160,7 @@ def run_cells(
     try:
         while schedule.waiting or any(worker.cell for worker in pool.values()):
             for cell in schedule.give_up():
-                report(cell, f"failed: {_BASELINE_FAILED}")
+                report(cell, f"failed: {_NEEDED_FAILED}")
             running = {worker.cell.digest for worker in pool.values() if worker.cell}
             while idle and (cell := schedule.take(running)) is not None:
                 idle.pop().order(cell, store)

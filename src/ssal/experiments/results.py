@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ssal.errors import InputError
+from ssal.experiments.equaltime import spent_seconds
 from ssal.experiments.measure import branch_accuracy, ensemble_metrics, joint_metrics
 from ssal.experiments.plan import Cell
 from ssal.experiments.spec import Experiment, Row
@@ -25,7 +26,7 @@ class RowResult:
 
     Attributes:
         row: the row of the experiment.
-        by_seed: percentages, `nll`, `parameters`, `flops`, `seconds` by seed.
+        by_seed: percentages, `nll`, `parameters`, `flops`, `branches`, `seconds` by seed.
         missing: `waiting`, or the error, by seed.
         digests: the trainings measured, by seed.
     """
@@ -89,10 +90,8 @@ def _measure(
 
 
 def _reason(cell: Cell, store: Store) -> str:
-    error = store.error(cell.digest)
-    if error is None and cell.training.groups_from is not None:
-        error = store.error(cell.training.groups_from)
-    return "waiting" if error is None else error
+    errors = (store.error(digest) for digest in (cell.digest, *cell.training.needs))
+    return next((error for error in errors if error is not None), "waiting")
 
 
 def _metrics(row: Row, digests: Sequence[str], reader: _Reader) -> Values:
@@ -120,11 +119,12 @@ def _costs(row: Row, cells: Sequence[Cell], reader: _Reader) -> dict[str, float]
     """What a prediction of this row costs, and the seconds that its trainings took, groups included."""
     part = "main" if row.way == "TR" else "whole"
     results: list[dict[str, Any]] = [reader.result(cell.digest) for cell in cells]
-    seconds = sum(_seconds(cell, reader) for cell in cells)
+    seconds = sum(spent_seconds(result, reader.result) for result in results)
     totals = {key: float(sum(result[part][key] for result in results)) for key in ("parameters", "flops")}
     if row.way == "LC":
         totals["parameters"] += _combination_parameters(results[0])
-    return {**totals, "seconds": seconds}
+    branches = float(sum(len(result["groupings"]) for result in results))
+    return {**totals, "branches": branches, "seconds": seconds}
 
 
 def _combination_parameters(result: Mapping[str, Any]) -> int:
@@ -132,12 +132,3 @@ def _combination_parameters(result: Mapping[str, Any]) -> int:
     labels: list[list[int]] = [grouping["labels"] for grouping in result["groupings"]]
     classes = len(labels[0])
     return classes * (1 + classes + sum(max(groups) + 1 for groups in labels))
-
-
-def _seconds(cell: Cell, reader: _Reader) -> float:
-    """Training, and where groups are derived, the baseline's training, its confusion and the grouping."""
-    own: dict[str, float] = reader.result(cell.digest)["seconds"]
-    if cell.training.groups_from is None:
-        return own["training"]
-    before: dict[str, float] = reader.result(cell.training.groups_from)["seconds"]
-    return own["training"] + own["grouping"] + before["training"] + before["confusion"]

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ssal.errors import unknown_name
 
 ScaleName = Literal["paper", "cpu", "smoke"]
 SCALES: tuple[ScaleName, ...] = ("paper", "cpu", "smoke")
 BASELINE = "baseline"
+# What `ways` of a row may name, and what is added to its label.
+_WAYS: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType(
+    {
+        "TR": ("TR", {"way": "TR"}),
+        "JP1": ("JP, η = 1", {"way": "JP", "exponents": 1}),
+        "JP": ("JP, fitted", {"way": "JP"}),
+        "LC": ("LC", {"way": "LC"}),
+    }
+)
 
 
 class Section(BaseModel):
@@ -59,6 +69,10 @@ class TrainingSpec(Override):
         method: `baseline` for the backbone alone, or a name of `ssal.experiments.methods`.
         groups_from: the baseline training whose confusion the groups are derived from.
         keep_weights: keep the trained model for later use.
+        same_time_as: of a baseline: train for as many epochs as take the time of this training, that of its
+            own baseline and of the groups included.
+        time_share: the part of that time, for one of several networks.
+        start: number of another start: other weights and another order, with the images of the first.
         scales: values for some of the scales only.
     """
 
@@ -66,6 +80,9 @@ class TrainingSpec(Override):
     method: str | None = None
     groups_from: str | None = None
     keep_weights: bool = False
+    same_time_as: str | None = None
+    time_share: float | None = Field(default=None, gt=0)
+    start: int | None = Field(default=None, ge=0)
     scales: dict[ScaleName, Override] = {}
 
 
@@ -93,7 +110,9 @@ class Row(Section):
         reference: label of the row that this one is compared with, seed by seed.
         panel: name of the plot that shows it.
         line: the line in that plot.
-        x: place on that line.
+        x: place on that line, in panels whose places are not measured.
+
+    In a file, `ways` in the place of `way` writes a row for each of `TR`, `JP1` (η = 1), `JP` and `LC`.
     """
 
     label: str
@@ -123,11 +142,23 @@ class Curve(Section):
 
 
 class Panel(Section):
-    """One plot: lines through rows that name it, or learning curves."""
+    """One plot: lines through rows, or learning curves.
+
+    Attributes:
+        title: what it shows.
+        x: name of the horizontal axis.
+        y: name of the vertical one.
+        measured: what a row's place is: the number of branches, millions of parameters or of floating-point
+            operations of a prediction, or minutes of training; the row's own `x` if None.
+        lines: labels of the rows of each line, beside the rows that name the panel themselves.
+        curves: learning curves.
+    """
 
     title: str
     x: str
     y: str = "top-1 accuracy, %"
+    measured: Literal["branches", "parameters", "flops", "seconds"] | None = None
+    lines: dict[str, Texts] = {}
     curves: tuple[Curve, ...] = ()
 
 
@@ -186,9 +217,32 @@ class Experiment(Section):
         """The baseline that the groups of a training come from."""
         return next((part.groups_from for part in reversed(self.parts(name)) if part.groups_from), None)
 
+    def same_time_as(self, name: str) -> str | None:
+        """The training whose time a baseline takes."""
+        return next((part.same_time_as for part in reversed(self.parts(name)) if part.same_time_as), None)
+
+    def time_share(self, name: str) -> float:
+        """The part of that time."""
+        return next((part.time_share for part in reversed(self.parts(name)) if part.time_share), 1.0)
+
+    def start(self, name: str) -> int:
+        """Which start of the same training it is."""
+        return next((part.start for part in reversed(self.parts(name)) if part.start), 0)
+
+    def needs(self, name: str) -> list[str]:
+        """Trainings that are done before a training, if they are done at all."""
+        return [other for other in (self.groups_from(name), self.same_time_as(name)) if other is not None]
+
     def keeps_weights(self, name: str) -> bool:
         """Whether the trained model is kept."""
         return any(part.keep_weights for part in self.parts(name))
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _one_row_for_each_way(cls, rows: object) -> object:
+        if not isinstance(rows, list | tuple):
+            return rows
+        return [each for row in cast("Iterable[object]", rows) for each in _spread(row)]
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -205,6 +259,17 @@ class Experiment(Section):
             _check_known("training", [groups_from], self.trainings)
             if groups_from is not None and self.method(groups_from) != BASELINE:
                 raise ValueError(f"groups of {name!r} come from {groups_from!r}, which is no baseline")
+            if groups_from is not None and self.same_time_as(groups_from) is not None:
+                raise ValueError(f"groups of {name!r} come from {groups_from!r}, which waits for a training")
+            same_time_as = self.same_time_as(name)
+            _check_known("training", [same_time_as], self.trainings)
+            if same_time_as is not None and (
+                self.method(name) != BASELINE or self.groups_from(same_time_as) is None
+            ):
+                raise ValueError(
+                    f"{name!r} takes the time of {same_time_as!r}: the first must be a baseline, and the "
+                    "second have its groups from one"
+                )
         return self
 
     @model_validator(mode="after")
@@ -221,9 +286,29 @@ class Experiment(Section):
             if plain != (row.way == BASELINE):
                 kind = "has no branches" if plain else "is no baseline"
                 raise ValueError(f"row {row.label!r}: way {row.way!r}, but the training {kind}")
-            if row.panel is not None and (row.line is None or row.x is None):
-                raise ValueError(f"row {row.label!r} is part of a plot, but has no line or no x")
+            if row.panel is not None and row.line is None:
+                raise ValueError(f"row {row.label!r} is part of a plot, but has no line")
+        self._check_places()
         return self
+
+    def _check_places(self) -> None:
+        rows = {row.label: row for row in self.rows}
+        for name, panel in self.panels.items():
+            listed = [label for labels in panel.lines.values() for label in labels]
+            _check_known("row", listed, rows)
+            own = [row.label for row in self.rows if row.panel == name]
+            for label in [*own, *listed] if panel.measured is None else []:
+                if rows[label].x is None:
+                    raise ValueError(f"row {label!r} is part of a plot, but has no x")
+
+
+def _spread(row: object) -> list[object]:
+    if not isinstance(row, Mapping) or "ways" not in row:
+        return [row]
+    given = dict(cast("Mapping[str, object]", row))
+    ways = cast("Iterable[str]", _listed(given.pop("ways")))
+    _check_known("way", ways, _WAYS)
+    return [given | {"label": f"{given.get('label')}: {_WAYS[way][0]}", **_WAYS[way][1]} for way in ways]
 
 
 def _check_known(kind: str, given: Iterable[str | None], allowed: Iterable[str]) -> None:

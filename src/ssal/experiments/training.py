@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssal.config import Settings, make_settings
+from ssal.config import NAMED_GROUPS, Settings, make_settings
 from ssal.errors import InputError
 from ssal.experiments.methods import Option
 from ssal.experiments.spec import BASELINE
@@ -40,6 +40,9 @@ class Training:
         options: options of the method.
         groups_from: digest of the baseline whose confusion the groups are derived from; None where none is.
         keep_weights: whether the trained model is kept; no part of the digest.
+        same_time_as: digest of the training whose time, with all that its groups cost, sets the number of
+            epochs; None if the settings do.
+        time_share: the part of that time.
     """
 
     settings: Settings
@@ -47,6 +50,13 @@ class Training:
     options: Mapping[str, Option] = field(default_factory=dict[str, Option])
     groups_from: str | None = None
     keep_weights: bool = False
+    same_time_as: str | None = None
+    time_share: float = 1.0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Digests of the trainings that have to be finished before this one starts."""
+        return tuple(digest for digest in (self.groups_from, self.same_time_as) if digest is not None)
 
     @property
     def is_baseline(self) -> bool:
@@ -63,13 +73,17 @@ class Training:
             settings["groups"] = [_by_content(item) for item in settings["groups"]]
         if self.settings.weights is not None:
             settings["weights"] = _by_content(str(self.settings.weights))
-        return {
+        description: dict[str, Any] = {
             "format": _FORMAT,
             "method": self.method,
             "options": dict(self.options),
             "settings": settings,
             "groups_from": self.groups_from,
         }
+        # Named only where there is one, for the digests of trainings that are older than this.
+        if self.same_time_as is not None:
+            description |= {"same_time_as": self.same_time_as, "time_share": self.time_share}
+        return description
 
     @property
     def digest(self) -> str:
@@ -85,6 +99,8 @@ class Training:
             "options": dict(self.options),
             "groups_from": self.groups_from,
             "keep_weights": self.keep_weights,
+            "same_time_as": self.same_time_as,
+            "time_share": self.time_share,
         }
 
     @classmethod
@@ -96,12 +112,14 @@ class Training:
             options=values["options"],
             groups_from=values["groups_from"],
             keep_weights=values["keep_weights"],
+            same_time_as=values["same_time_as"],
+            time_share=values["time_share"],
         )
 
 
 def _by_content(item: object) -> object:
     """A file's name replaced by the hash of its content; anything else as it is."""
-    if not isinstance(item, str) or item in ("all", "auto"):
+    if not isinstance(item, str) or item in ("auto", *NAMED_GROUPS):
         return item
     try:
         return "sha256:" + hashlib.sha256(Path(item).read_bytes()).hexdigest()

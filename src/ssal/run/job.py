@@ -30,6 +30,7 @@ from ssal.run.resolve import (
     check_confusion_kind,
     check_groups,
     default_groups,
+    given_groups,
     one_each,
     with_data_defaults,
 )
@@ -188,7 +189,9 @@ class Job:
         """Groupings of the sizes that are asked for, before there is a confusion to derive them from."""
         classes = len(self.data.class_names)
         return tuple(
-            Grouping.random(classes, item, seed=0) if isinstance(item, int) else Grouping.identity(classes)
+            Grouping.random(classes, item, seed=0)
+            if isinstance(item, int)
+            else given_groups(item, self.data.class_names, self.data.hierarchy)
             for item in self.items
         )
 
@@ -231,12 +234,13 @@ def prepare(settings: Settings) -> Job:
         image_size=settings.image_size,
         skip_bad=settings.skip_bad,
     )
+    data_seed = settings.seed if settings.data_seed is None else settings.data_seed
     if settings.images_per_class is not None:
-        chosen = draw_per_class(data.train.targets, settings.images_per_class, settings.seed)
+        chosen = draw_per_class(data.train.targets, settings.images_per_class, data_seed)
         data = replace(data, train=data.train.select(chosen))
     classes = len(data.class_names)
     items = default_groups(classes) if settings.groups == "auto" else settings.groups
-    check_groups(items, data.class_names)
+    check_groups(items, data.class_names, data.hierarchy)
     check_confusion_kind(settings.confusion, classes)
     backbone = BackboneSpec(
         name=settings.model,
@@ -245,9 +249,7 @@ def prepare(settings: Settings) -> Job:
         input_size=data.image_size,
         width=settings.width,
     )
-    parts = split_training_data(
-        data.train.targets, settings.holdout, settings.seed, class_names=data.class_names
-    )
+    parts = split_training_data(data.train.targets, settings.holdout, data_seed, class_names=data.class_names)
     count = len(items)
     job = Job(
         settings=settings,

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from ssal.config import Settings
+from ssal.data import Hierarchy
 from ssal.errors import InputError
 from ssal.grouping import Grouping, group_classes
 
@@ -46,11 +49,13 @@ def _allowed(num_classes: int) -> str:
     return f"2 to {num_classes // 2} groups, or 'all'" if num_classes >= 4 else "'all' only"
 
 
-def check_groups(items: Sequence[int | str], class_names: Sequence[str]) -> None:
+def check_groups(
+    items: Sequence[int | str], class_names: Sequence[str], hierarchy: Hierarchy | None = None
+) -> None:
     """Check the numbers of groups before anything is trained.
 
     Raises:
-        InputError: a number is outside 2 … C/2, or a file is for other classes.
+        InputError: a number is outside 2 … C/2, a file is for other classes, or there are no superclasses.
     """
     num_classes = len(class_names)
     for item in items:
@@ -58,8 +63,8 @@ def check_groups(items: Sequence[int | str], class_names: Sequence[str]) -> None
             raise InputError(
                 f"{item} groups asked for, but {num_classes} classes allow {_allowed(num_classes)}"
             )
-        if isinstance(item, str) and item != "all":
-            _from_file(Path(item), class_names)
+        if isinstance(item, str):
+            given_groups(item, class_names, hierarchy)
 
 
 def check_confusion_kind(kind: str, num_classes: int) -> None:
@@ -90,26 +95,50 @@ def _from_file(path: Path, class_names: Sequence[str]) -> Grouping:
     return Grouping.from_labels([grouping.labels[places[name]] for name in class_names], class_names)
 
 
+def given_groups(item: str, class_names: Sequence[str], hierarchy: Hierarchy | None) -> Grouping:
+    """A grouping that no confusion is needed for.
+
+    Args:
+        item: 'all' for the classes themselves, 'superclasses', or a file.
+        class_names: names of the C classes.
+        hierarchy: the superclasses that the data come with.
+
+    Raises:
+        InputError: the data have no superclasses, or a single one; or the file is for other classes.
+    """
+    if item == "all":
+        return Grouping.identity(len(class_names), class_names=class_names)
+    if item != "superclasses":
+        return _from_file(Path(item), class_names)
+    # A superclass of which no class is left would be an empty group.
+    used, labels = (None, None) if hierarchy is None else np.unique(hierarchy.of_class, return_inverse=True)
+    if used is None or len(used) < 2:
+        raise InputError(
+            "the data come without superclasses, or with a single one; give numbers of groups, or a file"
+        )
+    return Grouping.from_labels(labels, class_names)
+
+
 def make_groupings(
     items: Sequence[int | str],
     confusion: object,
     class_names: Sequence[str],
     settings: Settings,
+    hierarchy: Hierarchy | None = None,
 ) -> tuple[Grouping, ...]:
-    """One grouping for each item: derived from the confusion, the classes themselves, or from a file.
+    """One grouping for each item: derived from the confusion, the classes themselves, or given.
 
     Args:
-        items: numbers of groups, 'all', or paths.
+        items: numbers of groups, 'all', 'superclasses', or paths.
         confusion: [C, C] counts or soft confusion, dense or sparse.
         class_names: names of the C classes.
         settings: criterion, method and seed.
+        hierarchy: the superclasses that the data come with.
     """
     groupings: list[Grouping] = []
     for item in items:
-        if item == "all":
-            groupings.append(Grouping.identity(len(class_names), class_names=class_names))
-        elif isinstance(item, str):
-            groupings.append(_from_file(Path(item), class_names))
+        if isinstance(item, str):
+            groupings.append(given_groups(item, class_names, hierarchy))
         else:
             groupings.append(
                 group_classes(

@@ -197,7 +197,9 @@ def find_groups(place: Workplace, confusion: Confusion) -> tuple[Grouping, ...]:
     if all(path.exists() for path in paths):
         return tuple(Grouping.load(path) for path in paths)
     with place.timed("grouping"):
-        groupings = make_groupings(job.items, confusion, job.data.class_names, job.settings)
+        groupings = make_groupings(
+            job.items, confusion, job.data.class_names, job.settings, job.data.hierarchy
+        )
     for grouping, path, tap in zip(groupings, paths, job.taps, strict=True):
         grouping.save(path)
         place.log(

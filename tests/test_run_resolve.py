@@ -1,0 +1,54 @@
+"""Groups that need no confusion, and the seed that chooses images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssal.config import make_settings
+from ssal.data import ArraySet, Hierarchy, ImageSet
+from ssal.errors import InputError
+from ssal.grouping import Grouping
+from ssal.run.job import Job, prepare
+from ssal.run.resolve import check_groups, given_groups, make_groupings
+
+NAMES = ("cat", "car", "dog", "bus")
+ANIMALS = Hierarchy(("animal", "plant", "vehicle"), np.array([0, 2, 0, 2]))
+
+
+def test_superclasses_of_the_data() -> None:
+    grouping = given_groups("superclasses", NAMES, ANIMALS)
+    assert grouping == Grouping.from_labels([0, 1, 0, 1], NAMES), "a superclass without classes is no group"
+    settings = make_settings({"data": "digits"})
+    both = make_groupings(["superclasses", "all"], np.eye(4), NAMES, settings, ANIMALS)
+    assert both == (grouping, Grouping.identity(4, NAMES))
+
+
+@pytest.mark.parametrize("hierarchy", [None, Hierarchy(("thing",), np.zeros(4, dtype=np.int64))])
+def test_data_without_superclasses(hierarchy: Hierarchy | None) -> None:
+    with pytest.raises(InputError, match="without superclasses"):
+        check_groups(["superclasses"], NAMES, hierarchy)
+
+
+def test_a_trial_network_has_the_groups_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.json"
+    Grouping.from_labels([0, 0, 1, 1, 2, 2, 0, 1, 2, 0]).save(path)
+    job = prepare(make_settings({"data": "digits", "groups": [str(path)], "width": 4}))
+    assert [grouping.num_groups for grouping in job.blank_groupings()] == [3]
+
+
+def drawn(**values: int) -> Job:
+    return prepare(make_settings({"data": "digits", "images_per_class": 20, "width": 4, **values}))
+
+
+def rows(images: ImageSet) -> list[int]:
+    assert isinstance(images, ArraySet)
+    return images.rows.tolist()
+
+
+def test_the_seed_of_the_data_chooses_images_and_the_held_out_part() -> None:
+    one, other, same = drawn(seed=1), drawn(seed=2), drawn(seed=2, data_seed=1)
+    images = [[rows(part) for part in (job.fitting, job.heldout)] for job in (one, other, same)]
+    assert images[0] == images[2] != images[1]
+    weights = [next(job.make_model(()).parameters()).detach().clone() for job in (one, other, same)]
+    assert weights[1].equal(weights[2]) and not weights[0].equal(weights[2])
