@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements-dev.lock"
 PLACE = ("3.11", "Linux", "x86_64")
 HEADER = f"""\
-# Made by `make lock` for Python {PLACE[0]} on {PLACE[1]} {PLACE[2]}: one file each, which pip compares with its digest.
+# Made by `make lock` for Python {PLACE[0]} on {PLACE[1]} {PLACE[2]}: one file each, and its digest.
 """
 
 
@@ -70,7 +70,7 @@ def resolve(requirements: list[str], constraints: list[str]) -> list[str]:
             check=False,
         )
         if done.returncode:
-            raise LockError("pip finds no versions that fit together: see above; --upgrade drops the old pins")
+            raise LockError("pip finds no versions that fit together; --upgrade lets go of the present ones")
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     return sorted((_pin(item) for item in report["install"]), key=str.lower)
 
