@@ -29,7 +29,7 @@ def planted(classes, size, seed, samples=50):
 
 
 def share(confusion, labels):
-    """J of METHOD.md §2 as it is written there, pair by pair."""
+    """J by its definition, pair by pair."""
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1e-300)
     inside = total = 0.0
     for i, j in combinations(range(len(labels)), 2):

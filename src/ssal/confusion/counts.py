@@ -133,7 +133,7 @@ class SoftConfusion:
 
 
 def soft_confusion(probabilities: object, targets: object, num_classes: int) -> NDArray[np.float64]:
-    """Average the probabilities of each true class (METHOD.md §2): row i = mean softmax output of class i.
+    """Average the probabilities of each true class : row i = mean softmax output of class i.
 
     It says more than counts of the same samples, since each sample speaks about all classes.
 

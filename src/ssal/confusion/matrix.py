@@ -1,4 +1,4 @@
-"""The matrices of METHOD.md §2: F row-normalised, S similarity, D distance; dense or sparse alike."""
+"""The matrices of §3.1: F row-normalised, S similarity, D distance; dense or sparse alike."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _bad_entry(row: int, column: int, value: float) -> DataError:
 
 
 def normalise_rows(confusion: object) -> Confusion:
-    """Compute F (METHOD.md §1): each row divided by its sum, then the diagonal set to 0.
+    """Compute F (§3.1): each row divided by its sum, then the diagonal set to 0.
 
     The diagonal counts in the sum, so a row of F sums to the error rate of its class; a class without a
     sample has a row of 0.
@@ -126,7 +126,7 @@ def entries(matrix: sparse.csr_array) -> Entries:
 
 
 def similarity(confusion: object) -> Confusion:
-    """Compute S = (F + Fᵀ)/2 (METHOD.md §2).
+    """Compute S = (F + Fᵀ)/2, which is 1 − D of Equation 2 but for the diagonal.
 
     Args:
         confusion: [C, C] counts or probabilities, dense or sparse.
@@ -182,7 +182,7 @@ def distance(confusion: object, criterion: str) -> Confusion:
 
 
 def check_criterion(criterion: str) -> None:
-    """Check that a criterion is one of METHOD.md §2.
+    """Check that a criterion is join or split (§3.1).
 
     Raises:
         InputError: it is neither "join" nor "split".

@@ -1,4 +1,4 @@
-"""From a confusion matrix to balanced groups of classes (METHOD.md §2)."""
+"""From a confusion matrix to balanced groups of classes (§3.1)."""
 
 from __future__ import annotations
 

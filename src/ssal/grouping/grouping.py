@@ -20,7 +20,7 @@ from ssal.grouping.objective import inside
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Grouping:
-    """The map γ: classes → groups (METHOD.md §1).
+    """The map γ: classes → groups (§3.1).
 
     Two groupings are equal if their labels and class names are. It can be hashed, pickled and copied.
 
@@ -111,7 +111,7 @@ class Grouping:
         return np.flatnonzero(self.labels == group)
 
     def share(self, confusion: object) -> float:
-        """Compute the objective J(γ) of METHOD.md §2: the share of the confusion that lies inside groups.
+        """Compute the objective J(γ): the share of the confusion that lies inside groups.
 
         Args:
             confusion: [C, C] counts or probabilities, dense or sparse, rows = true class.
