@@ -13,7 +13,8 @@ from ssal.grouping import Grouping
 from ssal.run.job import Job, prepare
 from ssal.training import JointLoss, collect_outputs, fit
 
-NAMES = ["ssal", "gapcat", "catfc", "catfc-groups", "dsl", "cot", "dhm", "auxiliary", "hdcnn", "hydranet"]
+NAMES = ["ssal", "ssal-once", "gapcat", "catfc", "catfc-groups", "dsl"]
+NAMES += ["cot", "dhm", "auxiliary", "hdcnn", "hydranet"]
 
 
 @pytest.fixture(scope="module")

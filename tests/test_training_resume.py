@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ssal.data import ArraySet, Augmentation, Batch, Preprocess, eval_loader, train_loader
 from ssal.errors import DataError, RunError
-from ssal.grouping import Grouping
+from ssal.grouping import Grouping, group_classes
 from ssal.model import Branch, GroupedNetwork, SSALModel
 from ssal.training import (
     EpochRow,
+    GatheredGroups,
     JointLoss,
     Objective,
     SaveEvery,
@@ -126,19 +128,23 @@ class Squares:
         return Step(outputs.main.square().mean(), outputs)
 
 
-PLAIN: tuple[TrainingPlan, list[Objective]] = (TrainingPlan(epochs=EPOCHS), [])
-FULL: tuple[TrainingPlan, list[Objective]] = (
-    TrainingPlan(epochs=EPOCHS, ema=0.9, clip_norm=1.0),
-    [JointLoss(), Squares()],
-)
+def pairs(confusion: NDArray[np.float64]) -> tuple[Grouping, ...]:
+    return (group_classes(confusion, 2, criterion="split"),)
 
 
-@pytest.mark.parametrize(("kind", "steps"), [(FULL, 1), (PLAIN, 2)])
-def test_broken_off_anywhere(tmp_path: Path, kind: tuple[TrainingPlan, list[Objective]], steps: int) -> None:
+# Objectives are made anew for each process, as the model is.
+Kind = tuple[TrainingPlan, Callable[[], list[Objective]]]
+PLAIN: Kind = (TrainingPlan(epochs=EPOCHS), list)
+FULL: Kind = (TrainingPlan(epochs=EPOCHS, ema=0.9, clip_norm=1.0), lambda: [JointLoss(), Squares()])
+KEPT: Kind = (TrainingPlan(epochs=EPOCHS), lambda: [GatheredGroups(pairs, 4, start=2, memory=2.0)])
+
+
+@pytest.mark.parametrize(("kind", "steps"), [(FULL, 1), (PLAIN, 2), (KEPT, 1)])
+def test_broken_off_anywhere(tmp_path: Path, kind: Kind, steps: int) -> None:
     """Broken off before each batch and each look at the held-out part."""
     plan, objectives = kind
     places: list[str] = []
-    settled = train(tmp_path / "through", plan, places.append, objectives=objectives)
+    settled = train(tmp_path / "through", plan, places.append, objectives=objectives())
     assert len(places) == EPOCHS * (BATCHES + HELD_OUT)
     every = SaveEvery(steps=steps, minutes=None)
     for place in range(1, len(places)):
@@ -150,10 +156,10 @@ def test_broken_off_anywhere(tmp_path: Path, kind: tuple[TrainingPlan, list[Obje
 
         folder = tmp_path / f"broken {place}"
         with pytest.raises(Broken):
-            train(folder, plan, tell, objectives=objectives, save_every=every)
+            train(folder, plan, tell, objectives=objectives(), save_every=every)
         torch.manual_seed(99)
         seen: list[str] = []
-        weights, rows = train(folder, plan, seen.append, objectives=objectives, save_every=every)
+        weights, rows = train(folder, plan, seen.append, objectives=objectives(), save_every=every)
         assert same(weights, settled[0]), places[place]
         assert without_times(rows) == without_times(settled[1])[-len(rows) :], places[place]
         # What is done again is what the last state lacks, and no more.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -62,6 +62,25 @@ class GroupedNetwork(nn.Module):
     def labels(self) -> tuple[Tensor, ...]:
         """The maps class → group [C] of the branches, on the device of the model."""
         return tuple(self.get_buffer(f"labels{index}") for index in range(len(self.specs)))
+
+    def regroup(self, groupings: Sequence[Grouping]) -> None:
+        """Let the branches predict other groups, each of them as many as before.
+
+        Raises:
+            InputError: there are not as many groupings, groups or classes as before.
+        """
+        check_groupings(groupings, self.num_classes)
+        before, after = (
+            [spec.grouping.num_groups for spec in self.specs],
+            [each.num_groups for each in groupings],
+        )
+        if before != after:
+            raise InputError(f"branches for {before} groups cannot predict {after}")
+        self.specs = tuple(
+            replace(spec, grouping=grouping) for spec, grouping in zip(self.specs, groupings, strict=True)
+        )
+        for labels, grouping in zip(self.labels, groupings, strict=True):
+            labels.copy_(label_map(grouping))
 
     @property
     def exponents(self) -> Exponents:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from ssal.errors import InputError, unknown_name
@@ -25,7 +27,8 @@ from ssal.experiments.rivals import (
 from ssal.grouping import Grouping
 from ssal.model import Branch, GroupedNetwork
 from ssal.run.job import Job
-from ssal.training import JointLoss, Objective
+from ssal.run.resolve import make_groupings
+from ssal.training import GatheredGroups, JointLoss, Objective
 
 Option = int | float | str
 Recipe = tuple[GroupedNetwork, tuple[Objective, ...]]
@@ -101,6 +104,29 @@ def _ssal(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Optio
     return job.make_model(groupings), (_joint_loss(job),)
 
 
+def _ssal_once(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
+    start, memory, settings = float(options["start"]), float(options["memory"]), job.settings
+    if not 0 < start < 1 or memory <= 0:
+        raise InputError(f"start must lie between 0 and 1 and memory above 0, not {start} and {memory}")
+    if settings.ema is not None:
+        raise InputError("averaged weights (ema) have no groups before the branches begin")
+    data = job.data
+
+    def derive(confusion: NDArray[np.float64]) -> tuple[Grouping, ...]:
+        return make_groupings(job.items, confusion, data.class_names, settings, data.hierarchy)
+
+    epoch = len(job.train_loader()(rank=0, world_size=settings.devices))
+    objective = GatheredGroups(
+        derive,
+        len(data.class_names),
+        start=round(start * job.plan().epochs * epoch),
+        memory=memory * epoch,
+        main_weight=settings.branch.main_weight,
+        label_smoothing=settings.label_smoothing,
+    )
+    return job.make_model(job.blank_groupings()), (objective,)
+
+
 def _gapcat(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
     network = ConcatenatedFeatures(_backbone(job), _branches(job, groupings), job.input_shape)
     return network, (_joint_loss(job),)
@@ -173,6 +199,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             _ssal,
             needs_groups=True,
             prediction="joint",
+        ),
+        "ssal-once": Method(
+            "the same in one training: branches begin late, with groups from the confusion so far",
+            "this project",
+            _ssal_once,
+            prediction="joint",
+            defaults={"start": 0.25, "memory": 1.0},
         ),
         "gapcat": Method(
             "GapCatNoSSAL: features of the branches and of the main network, one classifier",

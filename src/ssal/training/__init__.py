@@ -3,11 +3,12 @@
 from ssal.training.epoch import EpochRow
 from ssal.training.evaluate import Collected, collect_outputs, default_device, iterate_outputs
 from ssal.training.fit import Fitted, fit
+from ssal.training.gathered import GatheredGroups
 from ssal.training.host import keep_freed_memory
 from ssal.training.keeper import SaveEvery
 from ssal.training.loggers import check_loggers, make_loggers
 from ssal.training.module import LoaderFactory
-from ssal.training.objective import JointLoss, Objective, Step
+from ssal.training.objective import JointLoss, KeptObjective, Objective, Step
 from ssal.training.plan import Precision, TrainingPlan
 from ssal.training.probe import choose_precision, step_seconds
 from ssal.training.processes import lost_worker
@@ -18,7 +19,9 @@ __all__ = [
     "EpochRow",
     "Fitted",
     "Found",
+    "GatheredGroups",
     "JointLoss",
+    "KeptObjective",
     "LoaderFactory",
     "Objective",
     "Precision",

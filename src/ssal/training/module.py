@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from timm.utils.model_ema import ModelEmaV3
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssal.data import Batch, BatchLoader
 from ssal.errors import DataError, RunError
 from ssal.joint import Outputs, joint_log_prob
 from ssal.model import GroupedNetwork
 from ssal.training.epoch import EpochRow, EpochSums
-from ssal.training.objective import Objective
+from ssal.training.objective import KeptObjective, Objective
 from ssal.training.plan import TrainingPlan, make_optimizer, make_schedule
 from ssal.training.progress import Progress, loops_state
 from ssal.training.randomstate import random_state, set_random_state
@@ -91,6 +91,8 @@ class TrainingModule(LightningModule):
         self.run = run
         self.on_epoch = on_epoch
         self.objectives = tuple(objectives)
+        # Named here too, they move to the device and into the checkpoints.
+        self.kept = nn.ModuleList(each for each in objectives if isinstance(each, KeptObjective))
         self.progress = Progress()
         self.row: EpochRow | None = None
         self._turn = 0
@@ -129,6 +131,8 @@ class TrainingModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Go back to where the checkpoint was written; nothing draws random numbers before the next batch."""
+        for objective in self.kept:
+            cast(KeptObjective, objective).restore(self.model)
         if self._resumed is None:
             return
         state, self._resumed = self._resumed, None

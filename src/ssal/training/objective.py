@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssal.joint import Outputs, ssal_loss
 from ssal.model import GroupedNetwork
@@ -24,6 +24,17 @@ class Objective(Protocol):
     def __call__(self, model: GroupedNetwork, images: Tensor, targets: Tensor) -> Step:
         """Return the loss for `images` [N, C, H, W] and their classes `targets` [N]."""
         ...
+
+
+class KeptObjective(nn.Module):
+    """An objective with a state of its own: its buffers go into the checkpoints of the training.
+
+    `forward` is the call of an `Objective`.
+    """
+
+    def restore(self, model: GroupedNetwork) -> None:
+        """Bring the model to what the state says, before a training starts or goes on."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""Groups from the confusion that is seen during the same training, so that no other one has to come first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ssal.grouping import Grouping
+from ssal.joint import Outputs, ssal_loss
+from ssal.model import GroupedNetwork
+from ssal.training.objective import KeptObjective, Step
+
+Derive = Callable[[NDArray[np.float64]], tuple[Grouping, ...]]
+
+
+class GatheredGroups(KeptObjective):
+    """The joint loss (Equation 3) whose branches wait for their groups, which the first batches decide.
+
+    Until `start` the loss is that of the main classifier. Its softmax outputs are summed for each true class,
+    old batches fading: a soft confusion (METHOD.md §2) of the network as it is now, not as it began. At
+    `start` the groups are derived from that, once, and the branches begin to learn. The sums stay as they
+    are from then on, so that a resumed training derives the same groups again.
+
+    Batches are augmented, and images that the weights are fitted to, which makes for fewer confusions than
+    held-out images have; early in a training the difference is small. With several processes the sums are
+    those of the first.
+
+    Args:
+        derive: from a soft confusion [C, C], rows not normalised, to a grouping for each branch, of as many
+            groups as it has; the same input must give the same groups.
+        num_classes: C.
+        start: number of the batch, from 0, with which the branches begin.
+        memory: number of batches after which one counts 1/e.
+        main_weight: λ_0.
+        label_smoothing: share of each target spread over all classes, or groups.
+    """
+
+    sums: Tensor
+    batches: Tensor
+
+    def __init__(
+        self,
+        derive: Derive,
+        num_classes: int,
+        start: int,
+        memory: float,
+        main_weight: float = 1.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.derive = derive
+        self.start = start
+        self.decay = math.exp(-1 / memory)
+        self.main_weight = main_weight
+        self.label_smoothing = label_smoothing
+        self.register_buffer("sums", torch.zeros(num_classes, num_classes))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def restore(self, model: GroupedNetwork) -> None:
+        """Give the model the groups that it had, if the branches have begun."""
+        if int(self.batches) > self.start:
+            self._regroup(model)
+
+    def forward(self, model: GroupedNetwork, images: Tensor, targets: Tensor) -> Step:
+        """The loss of one batch, which is counted."""
+        # Before the batch is looked at: processes that train together have the same sums at this point.
+        if int(self.batches) == self.start:
+            self._regroup(model)
+        begun = int(self.batches) >= self.start
+        outputs: Outputs = model(images)
+        # Weights of zero, and not a pass without branches: each part must reach the loss in every step.
+        weights = [spec.weight if begun else 0.0 for spec in model.specs]
+        loss = ssal_loss(outputs, targets, model.labels, weights, self.main_weight, self.label_smoothing)
+        if not begun:
+            seen = outputs.main.detach().float().softmax(dim=1)
+            self.sums.mul_(self.decay).index_add_(0, targets, seen)
+        self.batches += 1
+        return Step(loss, outputs)
+
+    def _regroup(self, model: GroupedNetwork) -> None:
+        model.regroup(self.derive(self.sums.double().cpu().numpy()))

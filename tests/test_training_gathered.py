@@ -1,0 +1,137 @@
+"""Groups that are gathered during the training, against a plain computation."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ssal.config import make_settings
+from ssal.confusion import soft_confusion
+from ssal.errors import InputError
+from ssal.experiments.methods import find_method
+from ssal.grouping import Grouping, group_classes
+from ssal.joint import ssal_loss
+from ssal.model import Branch, SSALModel
+from ssal.run.job import prepare
+from ssal.training import GatheredGroups, fit
+
+CLASSES, START, MEMORY = 4, 3, 2.0
+
+
+def network() -> SSALModel:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+    return SSALModel(backbone, [Branch("1", Grouping.random(CLASSES, 2), layout="dense 8")], (6,))
+
+
+def batches(count: int) -> list[tuple[Tensor, Tensor]]:
+    random = torch.Generator().manual_seed(1)
+    return [
+        (torch.randn(8, 6, generator=random), torch.arange(8) % CLASSES if number else torch.zeros(8).long())
+        for number in range(count)
+    ]
+
+
+def gathered(seen: list[NDArray[np.float64]]) -> GatheredGroups:
+    def derive(confusion: NDArray[np.float64]) -> tuple[Grouping, ...]:
+        seen.append(confusion)
+        return (Grouping.from_labels([1, 0, 0, 1]),)
+
+    return GatheredGroups(derive, CLASSES, START, MEMORY)
+
+
+def test_groups_come_from_the_fading_sums_of_the_first_batches_once() -> None:
+    model, seen = network(), list[NDArray[np.float64]]()
+    objective = gathered(seen)
+    expected = np.zeros((CLASSES, CLASSES))
+    for number, (images, targets) in enumerate(batches(START + 2)):
+        before = model.labels[0].tolist()
+        step = objective(model, images, targets)
+        if number < START:
+            sums = np.zeros((CLASSES, CLASSES))
+            probabilities = step.outputs.main.detach().softmax(dim=1)
+            for probability, target in zip(probabilities.numpy(), targets, strict=True):
+                sums[target] += probability
+            expected = math.exp(-1 / MEMORY) * expected + sums
+            assert model.labels[0].tolist() == before and not seen
+    assert len(seen) == 1
+    np.testing.assert_allclose(seen[0], expected, rtol=1e-5)
+    assert model.labels[0].tolist() == model.specs[0].grouping.labels.tolist() == [1, 0, 0, 1]
+
+
+def test_branches_wait_until_then() -> None:
+    model = network()
+    objective = gathered([])
+    weight = model.branches[0].head.weight
+    for number, (images, targets) in enumerate(batches(START + 1)):
+        step = objective(model, images, targets)
+        weights = [0.0 if number < START else 0.5]
+        assert step.loss.equal(ssal_loss(step.outputs, targets, model.labels, weights))
+        model.zero_grad()
+        step.loss.backward()
+        assert weight.grad is not None, "each part reaches the loss in every step"
+        assert bool(weight.grad.any()) == (number == START)
+
+
+def test_a_restored_model_has_the_groups_again() -> None:
+    first, second = gathered([]), gathered([])
+    model, again = network(), network()
+    for images, targets in batches(START):
+        first(model, images, targets)
+    second.load_state_dict(first.state_dict())
+    second.restore(again)
+    assert again.labels[0].equal(network().labels[0]), "they have not begun"
+    first(model, *batches(1)[0])
+    second.load_state_dict(first.state_dict())
+    second.restore(again)
+    assert again.labels[0].tolist() == [1, 0, 0, 1]
+
+
+def test_other_numbers_of_groups_do_not_fit_the_branches() -> None:
+    model = network()
+    for groupings in ([Grouping.from_labels([0, 1, 2, 0])], [], [Grouping.from_labels([0, 1, 1])]):
+        with pytest.raises(InputError):
+            model.regroup(groupings)
+
+
+SETTINGS = {"data": "digits", "model": "resnet18_cifar", "width": 4, "epochs": 2, "groups": [2, "all"]}
+
+
+def test_one_training_finds_its_own_groups() -> None:
+    job = prepare(make_settings(SETTINGS, {"precision": "32", "lr": 0.05, "taps": ["layer1", "layer2"]}))
+    model, objectives = find_method("ssal-once").build(job, (), {"start": 0.5, "memory": 0.5})
+    loaders = (job.train_loader(), job.eval_loader(job.heldout))
+    fit(model, *loaders, job.plan(), objectives=objectives)
+    found, classes = (spec.grouping for spec in model.specs)
+    assert classes == Grouping.identity(10, job.data.class_names)
+    [objective] = objectives
+    assert isinstance(objective, GatheredGroups) and int(objective.batches) == 2 * objective.start
+    assert found == group_classes(objective.sums.double().numpy(), 2, class_names=job.data.class_names)
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "message"),
+    [
+        ({}, {"start": 1.0}, "start must lie between 0 and 1"),
+        ({}, {"memory": 0.0}, "memory above 0"),
+        ({"ema": 0.9}, {}, "averaged weights"),
+    ],
+)
+def test_what_it_cannot_do(settings: dict[str, float], options: dict[str, float], message: str) -> None:
+    job = prepare(make_settings(SETTINGS, settings))
+    with pytest.raises(InputError, match=message):
+        find_method("ssal-once").build(job, (), options)
+
+
+def test_the_confusion_is_soft() -> None:
+    """Without fading, and rows normalised, the sums are the soft confusion of the same samples."""
+    model = network()
+    objective = GatheredGroups(lambda confusion: (), CLASSES, start=9, memory=1e9)
+    [(images, targets)] = batches(2)[1:]
+    outputs = objective(model, images, targets).outputs
+    expected = soft_confusion(outputs.main.detach().softmax(dim=1), targets, CLASSES)
+    sums = objective.sums.double().numpy()
+    np.testing.assert_allclose(sums / sums.sum(axis=1, keepdims=True), expected, rtol=1e-5)
