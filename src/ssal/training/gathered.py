@@ -22,7 +22,7 @@ class GatheredGroups(KeptObjective):
     """The joint loss (Equation 3) whose branches wait for their groups, which the first batches decide.
 
     Until `start` the loss is that of the main classifier. Its softmax outputs are summed for each true class,
-    old batches fading: a soft confusion (METHOD.md §2) of the network as it is now, not as it began. At
+    old batches fading: a soft confusion of the network as it is now, not as it began. At
     `start` the groups are derived from that, once, and the branches begin to learn. The sums stay as they
     are from then on, so that a resumed training derives the same groups again.
 
