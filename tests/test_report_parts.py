@@ -31,6 +31,7 @@ from ssal.report.sections.changes import choose, steps
 from ssal.report.sections.confusion import chance_share, confused_pairs
 from ssal.report.sections.groups import samples
 from ssal.report.sections.reliability import reliability
+from ssal.report.sections.training import time_chart
 from ssal.report.svg import inline_svg
 from ssal.report.thumbnails import picture, thumbnail
 from ssal.report.words import summarise_run
@@ -100,6 +101,14 @@ def test_the_same_picture_gives_the_same_characters_and_names_stay_text() -> Non
     assert first == second
     assert "&lt;/svg&gt;&lt;script&gt;$x$" in first and "<script" not in first
     assert len(first) < 6000
+
+
+@pytest.mark.parametrize(
+    "stages", [{"joint": 1.0}, {"joint": 1.0, "test": 0.0}, {"joint": 60.0, "test": 1.0}]
+)
+def test_the_times_of_one_stage_are_a_chart_too(stages: dict[str, float]) -> None:
+    chart = time_chart(stages)
+    assert chart is not None and "joint training" in str(chart)
 
 
 @given(st.lists(st.floats(0, 300), min_size=1, max_size=9), st.floats(1, 40))

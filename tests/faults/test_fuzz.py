@@ -47,7 +47,9 @@ OPTIONS = ("-print_final_stats=1", "-len_control=0", "-max_len=256", "-rss_limit
 
 @pytest.mark.parametrize("name", SHARES)
 def test_the_fuzzer_finds_nothing_in_two_seconds(tmp_path: Path, name: str) -> None:
-    assert fuzz(name, tmp_path, "-max_total_time=2", "-seed=1", *OPTIONS) > 20
+    tried = fuzz(name, tmp_path, "-max_total_time=2", "-seed=1", *OPTIONS)
+    print(f"{name}: {tried:,} inputs in 2 seconds, no crash")
+    assert tried > 20
 
 
 @pytest.mark.slow

@@ -180,6 +180,7 @@ def test_bombs_are_refused_without_memory(limited: list[dict[str, Any]]) -> None
     assert set(results) == set(BOMBS) | set(FAULTS)
     for name, result in results.items():
         assert isinstance(result, str) and name in result and "\n" not in result, (name, result)
+    print(f"{len(results)} files, {limited[0]['megabytes']:.0f} MB")
     assert limited[0]["megabytes"] < 100
 
 
@@ -187,6 +188,7 @@ def test_the_largest_images_that_are_allowed_take_little_more_than_a_gigabyte(
     limited: list[dict[str, Any]],
 ) -> None:
     assert set(map(str, limited[1]["results"].values())) == {"[32, 32, 3]"}, limited[1]
+    print(f"{MAX_PIXELS:,} pixels, {limited[1]['megabytes']:.0f} MB")
     assert limited[1]["megabytes"] < 1400
 
 

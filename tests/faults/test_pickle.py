@@ -111,6 +111,28 @@ def test_in_place_of_any_file_of_a_run(tmp_path: Path, mark: Path, kind: str) ->
         assert not mark.exists(), file
 
 
+@pytest.mark.parametrize("kind", ["bare pickle", "PyTorch", "numpy archive"])
+def test_in_place_of_any_file_that_a_report_or_an_export_reads(tmp_path: Path, mark: Path, kind: str) -> None:
+    run = write_run(tmp_path / "run")
+    content = forms(mark)[kind]
+    (run / "eval").mkdir()
+    read = [*(path for path in run.rglob("*") if path.is_file()), run / "eval" / "predictions.parquet"]
+    for file in sorted(read):
+        whole = file.read_bytes() if file.exists() else None
+        file.write_bytes(content)
+        verbs = [("report", run, "--out", tmp_path / "report.html")]
+        # It reads nothing else, and takes seconds.
+        if file.parent.name == "model" and file.suffix != ".md":
+            verbs.append(("export", run, "--format", "torch-export", "--out", tmp_path / "model.pt2"))
+        for verb in verbs:
+            done = ssal(*verb)
+            assert done.returncode in (0, 2) and "Traceback" not in done.stderr, (file, verb, done.stderr)
+        file.unlink()
+        if whole is not None:
+            file.write_bytes(whole)
+        assert not mark.exists(), file
+
+
 def test_in_a_checkpoint_of_a_run_that_goes_on(tmp_path: Path, mark: Path) -> None:
     run = write_run(tmp_path / "run")
     (run / "metrics.json").unlink()

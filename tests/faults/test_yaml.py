@@ -59,7 +59,9 @@ def test_within_a_second_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     started = time.process_time()
     done = ssal("train", "digits", "--config", path)
-    assert time.process_time() - started < 1
+    seconds = time.process_time() - started
+    print(f"{name}: {seconds:.2f} s")
+    assert seconds < 1
     refused(done)
     assert len(done.stderr) < 600
     assert [file.name for file in tmp_path.iterdir()] == ["settings.yaml"]

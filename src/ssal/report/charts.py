@@ -44,7 +44,9 @@ def new_chart(width: int = 340, height: int = 225, *, right: int = 62, left: int
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width / _INCH, height / _INCH), dpi=_INCH)
-    axes = figure.add_axes((left / width, 34 / height, 1 - (left + right) / width, 1 - 62 / height))
+    # A chart of a single bar is lower than the room for a title and labels, and places its axes itself.
+    inner = max(1, height - 62)
+    axes = figure.add_axes((left / width, 34 / height, 1 - (left + right) / width, inner / height))
     axes.spines[:].set_visible(False)
     axes.spines["bottom"].set_visible(True)
     axes.spines["bottom"].set_color(colour("line"))
