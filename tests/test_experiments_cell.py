@@ -95,7 +95,7 @@ def test_as_many_epochs_as_take_the_same_time(store: Store, tmp_path: Path) -> N
             write_json(folder / "training.json", result)
 
         own.write(made.digest, fill)
-    whole = Training(source.settings, same_time_as=other.digest)
+    whole = Training(source.settings, same_time_as=other.digest, counted_in=source.digest)
     assert equal_time_epochs(whole, own) == 3, "(2 + 0.35 + 0.25 + 3.4) / 2"
     half = replace(whole, time_share=0.6)
     do_training(half, own, silent)

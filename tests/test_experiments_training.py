@@ -64,8 +64,9 @@ def test_method_options_and_baseline_count() -> None:
 
 def test_the_time_that_is_taken_counts() -> None:
     plain = Training(training().settings)
-    timed = replace(plain, same_time_as="a")
-    assert len({made.digest for made in (plain, timed, replace(timed, time_share=0.5))}) == 3
+    timed = replace(plain, same_time_as="a", counted_in="b")
+    others = [replace(timed, time_share=0.5), replace(timed, counted_in="c")]
+    assert len({made.digest for made in (plain, timed, *others)}) == 4
     assert Training.from_json(json.loads(json.dumps(timed.to_json()))) == timed
 
 

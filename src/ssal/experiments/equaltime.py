@@ -34,14 +34,13 @@ def equal_time_epochs(training: Training, store: Store) -> int:
     that time and the seconds of an epoch are those of the trainings that are compared with.
 
     Args:
-        training: a baseline with `same_time_as`, of the settings of the one that those groups come from.
+        training: a baseline with `same_time_as`, of the settings of the one that it is counted in.
         store: holds the trainings that it needs.
 
     Raises:
         RunError: one of them is not finished.
     """
-    assert training.same_time_as is not None
-    other = store.read(training.same_time_as)
-    baseline = store.read(other["training"]["groups_from"])
+    assert training.same_time_as is not None and training.counted_in is not None
+    other, baseline = store.read(training.same_time_as), store.read(training.counted_in)
     epoch = baseline["seconds"]["training"] / len(baseline["curve"])
     return max(1, round(training.time_share * spent_seconds(other, store.read) / epoch))

@@ -127,12 +127,15 @@ def _cells(
             groups_from=cells[source].digest if derives and source is not None else None,
             keep_weights=experiment.keeps_weights(name),
         )
-        target = experiment.same_time_as(name)
-        if target is not None:
-            baseline = _baseline_of(cells[target], list(cells.values()))
-            _check_same_network(name, settings, baseline)
-            share = experiment.time_share(name)
-            training = replace(training, same_time_as=cells[target].digest, time_share=share)
+        target, counted_in = experiment.same_time_as(name), experiment.counted_in(name)
+        if target is not None and counted_in is not None:
+            _check_same_network(name, settings, cells[counted_in])
+            training = replace(
+                training,
+                same_time_as=cells[target].digest,
+                counted_in=cells[counted_in].digest,
+                time_share=experiment.time_share(name),
+            )
         cells[name] = Cell(name, seed, training)
     return list(cells.values())
 
@@ -140,18 +143,6 @@ def _cells(
 def _seeds(seed: int, start: int) -> dict[str, int]:
     """Another start has another seed, far from those that are counted up, and the first one's images."""
     return {"seed": seed} if start == 0 else {"seed": seed + 1000 * start, "data_seed": seed}
-
-
-def _baseline_of(cell: Cell, cells: Sequence[Cell]) -> Cell:
-    """The baseline that the groups of a training come from.
-
-    Raises:
-        InputError: its groups need none, such as random ones.
-    """
-    source = cell.training.groups_from
-    if source is None:
-        raise InputError(f"training {cell.name!r} has its groups from no baseline, whose time would count")
-    return next(other for other in cells if other.digest == source)
 
 
 def _check_same_network(name: str, settings: Settings, baseline: Cell) -> None:

@@ -71,6 +71,8 @@ class TrainingSpec(Override):
         keep_weights: keep the trained model for later use.
         same_time_as: of a baseline: train for as many epochs as take the time of this training, that of its
             own baseline and of the groups included.
+        counted_in: the baseline of the same settings whose epochs that time is counted in; the one that the
+            groups of the other training come from, if not given.
         time_share: the part of that time, for one of several networks.
         start: number of another start: other weights and another order, with the images of the first.
         scales: values for some of the scales only.
@@ -81,6 +83,7 @@ class TrainingSpec(Override):
     groups_from: str | None = None
     keep_weights: bool = False
     same_time_as: str | None = None
+    counted_in: str | None = None
     time_share: float | None = Field(default=None, gt=0)
     start: int | None = Field(default=None, ge=0)
     scales: dict[ScaleName, Override] = {}
@@ -221,6 +224,12 @@ class Experiment(Section):
         """The training whose time a baseline takes."""
         return next((part.same_time_as for part in reversed(self.parts(name)) if part.same_time_as), None)
 
+    def counted_in(self, name: str) -> str | None:
+        """The baseline whose epochs that time is counted in."""
+        given = next((part.counted_in for part in reversed(self.parts(name)) if part.counted_in), None)
+        target = self.same_time_as(name)
+        return self.groups_from(target) if given is None and target is not None else given
+
     def time_share(self, name: str) -> float:
         """The part of that time."""
         return next((part.time_share for part in reversed(self.parts(name)) if part.time_share), 1.0)
@@ -231,7 +240,8 @@ class Experiment(Section):
 
     def needs(self, name: str) -> list[str]:
         """Trainings that are done before a training, if they are done at all."""
-        return [other for other in (self.groups_from(name), self.same_time_as(name)) if other is not None]
+        others = (self.groups_from(name), self.counted_in(name), self.same_time_as(name))
+        return [other for other in others if other is not None]
 
     def keeps_weights(self, name: str) -> bool:
         """Whether the trained model is kept."""
@@ -244,6 +254,10 @@ class Experiment(Section):
             return rows
         return [each for row in cast("Iterable[object]", rows) for each in _spread(row)]
 
+    def _is_plain(self, name: str) -> bool:
+        """Whether it is a baseline that waits for no other training."""
+        return self.method(name) == BASELINE and self.same_time_as(name) is None
+
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         _check_known("training", (name for row in self.rows for name in row.trainings), self.trainings)
@@ -255,20 +269,16 @@ class Experiment(Section):
         for part in (*self.bases.values(), *self.trainings.values()):
             _check_known("base", [part.base], self.bases)
         for name in self.trainings:
-            groups_from = self.groups_from(name)
-            _check_known("training", [groups_from], self.trainings)
-            if groups_from is not None and self.method(groups_from) != BASELINE:
-                raise ValueError(f"groups of {name!r} come from {groups_from!r}, which is no baseline")
-            if groups_from is not None and self.same_time_as(groups_from) is not None:
-                raise ValueError(f"groups of {name!r} come from {groups_from!r}, which waits for a training")
+            groups_from, counted_in = self.groups_from(name), self.counted_in(name)
             same_time_as = self.same_time_as(name)
-            _check_known("training", [same_time_as], self.trainings)
-            if same_time_as is not None and (
-                self.method(name) != BASELINE or self.groups_from(same_time_as) is None
-            ):
+            _check_known("training", [groups_from, counted_in, same_time_as], self.trainings)
+            if groups_from is not None and not self._is_plain(groups_from):
+                raise ValueError(f"groups of {name!r} come from {groups_from!r}, which is no plain baseline")
+            if same_time_as is not None and self.method(name) != BASELINE:
+                raise ValueError(f"{name!r} is to take the time of {same_time_as!r}, but is no baseline")
+            if same_time_as is not None and (counted_in is None or not self._is_plain(counted_in)):
                 raise ValueError(
-                    f"{name!r} takes the time of {same_time_as!r}: the first must be a baseline, and the "
-                    "second have its groups from one"
+                    f"{name!r} is to take the time of {same_time_as!r}, but counted_in no plain baseline"
                 )
         return self
 

@@ -42,6 +42,7 @@ class Training:
         keep_weights: whether the trained model is kept; no part of the digest.
         same_time_as: digest of the training whose time, with all that its groups cost, sets the number of
             epochs; None if the settings do.
+        counted_in: digest of the baseline whose epochs that time is counted in; None if there is none.
         time_share: the part of that time.
     """
 
@@ -51,12 +52,14 @@ class Training:
     groups_from: str | None = None
     keep_weights: bool = False
     same_time_as: str | None = None
+    counted_in: str | None = None
     time_share: float = 1.0
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Digests of the trainings that have to be finished before this one starts."""
-        return tuple(digest for digest in (self.groups_from, self.same_time_as) if digest is not None)
+        others = (self.groups_from, self.same_time_as, self.counted_in)
+        return tuple(digest for digest in others if digest is not None)
 
     @property
     def is_baseline(self) -> bool:
@@ -82,7 +85,8 @@ class Training:
         }
         # Named only where there is one, for the digests of trainings that are older than this.
         if self.same_time_as is not None:
-            description |= {"same_time_as": self.same_time_as, "time_share": self.time_share}
+            taken = ("same_time_as", "counted_in", "time_share")
+            description |= {name: getattr(self, name) for name in taken}
         return description
 
     @property
@@ -100,6 +104,7 @@ class Training:
             "groups_from": self.groups_from,
             "keep_weights": self.keep_weights,
             "same_time_as": self.same_time_as,
+            "counted_in": self.counted_in,
             "time_share": self.time_share,
         }
 
@@ -113,6 +118,7 @@ class Training:
             groups_from=values["groups_from"],
             keep_weights=values["keep_weights"],
             same_time_as=values["same_time_as"],
+            counted_in=values["counted_in"],
             time_share=values["time_share"],
         )
 
