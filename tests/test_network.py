@@ -54,13 +54,6 @@ run("doctor")
 run("train", "digits", "--epochs", "1", "--width", "4", "--groups", "2", "--taps", "layer2", "--out", "run")
 run("eval", "run")
 run("groups", "show", "run")
-run("groups", "derive", "run", "-k", "2")
-run("report", "run")
-run("reproduce")
-run("layers", "resnet18")
-run("layers", "torchvision.models:resnet18", "--image-size", "32")
-large = ("--model", "resnet10t", "--image-size", "32")
-run("train", "digits", "--epochs", "1", *large, "--groups", "2", "--out", "timm")
 import numpy as np
 from PIL import Image
 Image.fromarray(np.zeros((8, 8), np.uint8)).save("image.png")
