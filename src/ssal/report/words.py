@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from scipy.stats import fisher_exact
+from scipy.stats import hypergeom
 
 from ssal.report.names import clipped
 from ssal.report.numbers import decimals, duration, plural, share, signed, tied
@@ -241,9 +241,11 @@ def _agreement(record: Record, summary: Summary) -> None:
 
 def _more_often_right(first: tuple[float, int], second: tuple[float, int]) -> bool:
     """Whether the first share, of (percent, images), is larger beyond chance (Fisher's exact test, 5 %)."""
-    counts = [[round(percent * images / 100), images] for percent, images in (first, second)]
-    table = [[right, images - right] for right, images in counts]
-    return float(fisher_exact(table, alternative="greater").pvalue) < 0.05
+    (right, images), (other_right, other_images) = (
+        (round(percent * images / 100), images) for percent, images in (first, second)
+    )
+    chance = hypergeom.sf(right - 1, images + other_images, right + other_right, images)
+    return float(chance) < 0.05
 
 
 def _groups(record: Record, summary: Summary) -> None:
