@@ -97,4 +97,6 @@ def test_weights_that_are_laid_out_anew_for_an_evaluation_can_be_trained_again()
     assert not model.backbone.conv1.weight.is_inference()
     collect_outputs(model, job.eval_loader(job.heldout)(rank=0, world_size=1))
     assert not any(parameter.is_inference() for parameter in model.parameters())
-    model(torch.randn(2, *model.input_shape)).main.sum().backward()
+    with safe_channels_last(model):
+        model(torch.randn(2, *model.input_shape)).main.sum().backward()
+    assert model.backbone.conv1.weight.grad is not None
