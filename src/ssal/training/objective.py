@@ -33,8 +33,7 @@ class KeptObjective(nn.Module):
     """
 
     def restore(self, model: GroupedNetwork) -> None:
-        """Bring the model to what the state says, before a training starts or goes on."""
-        raise NotImplementedError
+        """Bring the model to what the state says, before a training starts or goes on; nothing by default."""
 
 
 @dataclass(frozen=True)
