@@ -83,6 +83,20 @@ def test_a_check_of_the_maps_that_fails_costs_nothing_but_itself(tmp_path: Path)
     assert not (run.path / "eval" / "explanations.json").exists()
 
 
+def test_a_network_that_maps_cannot_be_made_of_is_trained_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no gradient\nfor this layer")
+
+    monkeypatch.setattr("ssal.run.finish.check_model", broken)
+    said: list[str] = []
+    settings = make_settings(SETTINGS, {"epochs": 1, "groups": "2"})
+    run = start_training(settings, tmp_path / "run", echo=said.append)
+    assert (run.path / "metrics.json").exists()
+    assert "the maps were not checked: no gradient for this layer" in said
+
+
 def test_metrics_have_the_agreed_keys(finished: ssal.Run) -> None:
     metrics = json.loads((finished.path / "metrics.json").read_text())
     assert metrics == finished.metrics

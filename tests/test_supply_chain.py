@@ -43,6 +43,9 @@ def pins() -> dict[str, str]:
     return {canonicalize_name(pin["name"]): pin["version"] for pin in found if pin}
 
 
+NEEDS_MAKE = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+
+
 class TestLock:
     def test_each_line_is_a_version_with_a_digest_and_says_nothing_of_where_from(self) -> None:
         header, *lines = LOCK.splitlines()
@@ -69,18 +72,16 @@ class TestLock:
         }
         assert with_pins == {"requirements-dev.lock"}
 
+    @NEEDS_MAKE
     def test_make_takes_the_versions_alone_for_other_places(self, tmp_path: Path) -> None:
-        if shutil.which("make") is None:
-            pytest.skip("needs make")
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin" / "python").touch()
         subprocess.run(["make", f"VENV={tmp_path}", tmp_path / "versions.txt"], cwd=ROOT, check=True)
         lines = (tmp_path / "versions.txt").read_text().splitlines()
         assert lines == tool("lock").versions(LOCK) and len(lines) == len(pins())
 
+    @NEEDS_MAKE
     def test_tests_need_no_audit(self, tmp_path: Path) -> None:
-        if shutil.which("make") is None:
-            pytest.skip("needs make")
         plan = ["make", "--dry-run", f"VENV={tmp_path}"]
         runs = {
             target: subprocess.run(
