@@ -112,13 +112,14 @@ def test_a_finished_training_is_left_alone(store: Store) -> None:
     assert path.stat().st_mtime_ns == before
 
 
-def test_it_is_repeated_where_weights_are_wanted_that_were_not_kept(tmp_path: Path) -> None:
+def test_it_is_repeated_where_weights_are_needed_that_were_not_kept(tmp_path: Path) -> None:
     store, bare = Store(tmp_path), replace(baseline(), keep_weights=False)
+    needed = replace(baseline(), needs_weights=True)
     do_training(bare, store, silent)
     first = store.outputs(bare.digest)["test"].outputs.main
-    assert store.is_done(bare) and not store.is_done(baseline())
-    do_training(baseline(), store, silent)
-    assert store.is_done(baseline())
+    assert store.is_done(bare) and store.is_done(baseline()) and not store.is_done(needed)
+    do_training(needed, store, silent)
+    assert store.is_done(needed)
     # Trained in a process that had done other trainings meanwhile, and from the same description.
     assert torch.equal(store.outputs(bare.digest)["test"].outputs.main, first)
 

@@ -140,6 +140,7 @@ CONTENT: dict[str, Any] = {
             "x": 1,
         },
         {"label": "JP", "training": "branches", "way": "JP", "panel": "a", "line": "l", "x": 2},
+        {"label": "JP 0.3", "training": "branches", "way": "JP", "exponents": 0.3},
         {"label": "LC", "training": "branches", "way": "LC"},
         {"label": "second branch", "training": "branches", "way": "branch", "branch": 1},
     ],
@@ -198,6 +199,8 @@ def test_rows_are_measured_on_the_stored_outputs(plan: Reproduction) -> None:
         for label, way in (("TR", "main"), ("JP 1", "JP1"), ("JP", "JP"), ("LC", "LC")):
             values = rows[label].by_seed[seed]
             assert {key: values[key] for key in standard[way]} == pytest.approx(standard[way])
+        weak = joint_metrics(branches["test"], LABELS, [0.3])
+        assert rows["JP 0.3"].by_seed[seed]["nll"] == pytest.approx(weak["nll"])
         logits = branches["test"].outputs.groups[1]
         expected = top_k_accuracy(logits, LABELS[1][branches["test"].targets])
         assert rows["second branch"].by_seed[seed]["top1"] == expected
@@ -242,6 +245,48 @@ def test_rows_of_trainings_that_were_not_chosen_are_left_out(plan: Reproduction)
     chosen = [cell for cell in plan.cells if cell.name != "other"]
     labels = [result.row.label for result in measure_rows(plan.experiment, chosen, plan.store)]
     assert "plain" in labels and "both | =1+1" not in labels
+
+
+def test_results_without_the_outputs_still_give_all_numbers(plan: Reproduction) -> None:
+    for number, cell in enumerate(plan.cells):
+        finish(plan.store, cell, number)
+    first = rows_of(plan)
+    for cell in plan.cells:
+        (plan.store.folder(cell.digest) / "outputs.safetensors").unlink()
+    assert rows_of(plan) == first and show(plan).startswith("Table 0, scale smoke: 6 of 6")
+    again = next(cell for cell in plan.cells if cell.name == "branches" and cell.seed == 1)
+    finish(plan.store, again, 77)
+    other = rows_of(plan)
+    changed = {
+        label
+        for label, row in other.items()
+        if row.by_seed[1]["top1"] != first[label].by_seed[1]["top1"]
+    }  # fmt: skip
+    assert {"JP 0.3", "second branch"} <= changed, "what was computed from the outputs before is not used"
+    assert all(other[label].by_seed[0] == first[label].by_seed[0] for label in other)
+
+
+def test_outputs_that_never_were_there_are_named(plan: Reproduction) -> None:
+    for number, cell in enumerate(plan.cells):
+        finish(plan.store, cell, number)
+        (plan.store.folder(cell.digest) / "outputs.safetensors").unlink()
+    rows = rows_of(plan)
+    assert rows["JP"].by_seed.keys() == {0, 1}
+    for label in ("both | =1+1", "JP 0.3", "second branch"):
+        assert rows[label].by_seed == {}
+        assert "outputs.safetensors; delete its folder to repeat" in rows[label].missing[0]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"of": {}}'])
+def test_a_damaged_measure_is_computed_again(plan: Reproduction, content: str) -> None:
+    for number, cell in enumerate(plan.cells):
+        finish(plan.store, cell, number)
+    first = rows_of(plan)
+    kept = sorted((plan.store.root / "measures").iterdir())
+    assert len(kept) == 2 * 3
+    for path in kept:
+        path.write_text(content, encoding="utf-8")
+    assert rows_of(plan) == first
 
 
 def test_damaged_results_are_named(plan: Reproduction) -> None:

@@ -12,6 +12,7 @@ from ssal.errors import InputError
 from ssal.experiments.methods import METHODS
 from ssal.experiments.plan import plan_cells
 from ssal.experiments.reading import check_scale, list_experiments, load_experiment, parse_experiment
+from ssal.experiments.runner import plan_reproduction
 from ssal.experiments.spec import SCALES, Experiment
 from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
@@ -420,3 +421,12 @@ def test_unknown_experiment_and_scale(tmp_path: Path) -> None:
         load_experiment(str(tmp_path / "mine.yaml"))
     with pytest.raises(InputError, match="unknown scale 'cpu'.*smoke"):
         check_scale(parse(), "cpu")
+
+
+def test_weights_are_needed_where_pictures_are_drawn_with_them() -> None:
+    plan = plan_reproduction("figure6", scale="smoke", seeds=1)
+    needed = {cell.name for cell in plan.cells if cell.training.needs_weights}
+    assert needed == {"resnet50", "resnet50-3"}
+    others = plan_reproduction("table1", scale="smoke", seeds=1).cells
+    assert not any(cell.training.needs_weights for cell in others)
+    assert any(cell.training.keep_weights for cell in others), "kept at once for those that draw"

@@ -126,6 +126,7 @@ def _cells(
             options={key: value for layer in layers for key, value in layer.options.items()},
             groups_from=cells[source].digest if derives and source is not None else None,
             keep_weights=experiment.keeps_weights(name),
+            needs_weights=experiment.needs_weights(name),
         )
         target, counted_in = experiment.same_time_as(name), experiment.counted_in(name)
         if target is not None and counted_in is not None:

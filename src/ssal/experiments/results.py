@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from ssal.experiments.equaltime import spent_seconds
 from ssal.experiments.measure import branch_accuracy, ensemble_metrics, joint_metrics
 from ssal.experiments.plan import Cell
 from ssal.experiments.spec import Experiment, Row
-from ssal.experiments.store import Store
+from ssal.experiments.store import NoOutputsError, Store
 
 Values = Mapping[str, float]
 
@@ -85,7 +85,12 @@ def _measure(
         if absent:
             missing[seed] = _reason(absent[0], reader.store)
         else:
-            values[seed] = {**_metrics(row, digests[seed], reader), **_costs(row, cells, reader)}
+            try:
+                measured = _metrics(row, digests[seed], reader)
+            except NoOutputsError as error:
+                missing[seed] = str(error)
+            else:
+                values[seed] = {**measured, **_costs(row, cells, reader)}
     return RowResult(row, values, missing, digests)
 
 
@@ -96,7 +101,7 @@ def _reason(cell: Cell, store: Store) -> str:
 
 def _metrics(row: Row, digests: Sequence[str], reader: _Reader) -> Values:
     if row.ensemble:
-        return ensemble_metrics([reader.outputs(digest)["test"] for digest in digests])
+        return reader.store.remember("ensemble", digests, partial(_ensemble, digests, reader))
     digest = digests[0]
     stored = reader.result(digest)["metrics"]
     match row.way:
@@ -105,14 +110,31 @@ def _metrics(row: Row, digests: Sequence[str], reader: _Reader) -> Values:
         case "LC":
             return stored["ways"].get("LC", {})
         case "branch":
-            test = reader.outputs(digest)["test"]
-            return {"top1": branch_accuracy(test, reader.labels(digest), row.branch)}
+            return reader.store.remember(
+                f"branch{row.branch}", digests, partial(_branch, row.branch, digest, reader)
+            )
         case _:
             if "JP" not in stored["ways"]:
                 raise InputError(f"row {row.label!r}: its network has no joint probability")
             if row.exponents == "fit":
                 return stored["ways"]["JP"]
-            return joint_metrics(reader.outputs(digest)["test"], reader.labels(digest), row.exponents)
+            exponents = tuple(row.exponents)
+            if set(exponents) == {1.0} and len(exponents) in (1, len(stored["branches"])):
+                return stored["ways"]["JP1"]
+            name = "-".join(map(str, ("JP", *exponents)))
+            return reader.store.remember(name, digests, partial(_joint, exponents, digest, reader))
+
+
+def _ensemble(digests: Sequence[str], reader: _Reader) -> Values:
+    return ensemble_metrics([reader.outputs(digest)["test"] for digest in digests])
+
+
+def _branch(branch: int, digest: str, reader: _Reader) -> Values:
+    return {"top1": branch_accuracy(reader.outputs(digest)["test"], reader.labels(digest), branch)}
+
+
+def _joint(exponents: Sequence[float], digest: str, reader: _Reader) -> Values:
+    return joint_metrics(reader.outputs(digest)["test"], reader.labels(digest), exponents)
 
 
 def _costs(row: Row, cells: Sequence[Cell], reader: _Reader) -> dict[str, float]:

@@ -245,7 +245,11 @@ class Experiment(Section):
 
     def keeps_weights(self, name: str) -> bool:
         """Whether the trained model is kept."""
-        return any(part.keep_weights for part in self.parts(name))
+        return self.needs_weights(name) or any(part.keep_weights for part in self.parts(name))
+
+    def needs_weights(self, name: str) -> bool:
+        """Whether something is drawn with the trained model."""
+        return self.pictures is not None and name in self.pictures.model_dump().values()
 
     @field_validator("rows", mode="before")
     @classmethod

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from ssal.experiments.training import Training
 from ssal.files import write_bytes, write_json
 from ssal.joint import Outputs
 
+Metrics = Mapping[str, float]
+
 RESULT = "training.json"
 _ERROR = "error.json"
 _OUTPUTS = "outputs.safetensors"
@@ -31,6 +34,10 @@ _OUTPUTS = "outputs.safetensors"
 
 class BusyError(RunError):
     """Another process is doing this training."""
+
+
+class NoOutputsError(RunError):
+    """A training has its result, but no longer its outputs."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,13 @@ class Store:
         return self.root / "trainings" / digest
 
     def is_done(self, training: Training) -> bool:
-        """Whether the training is finished, and kept its weights where they are wanted."""
+        """Whether the training is finished, and its weights are there if they are needed."""
         folder = self.folder(training.digest)
-        kept = not training.keep_weights or (folder / "model" / "model.safetensors").exists()
-        return self.has_result(training.digest) and kept
+        there = not training.needs_weights or (folder / "model" / "model.safetensors").exists()
+        return self.has_result(training.digest) and there
 
     def has_result(self, digest: str) -> bool:
-        """Whether the training was measured, with or without its weights kept."""
+        """Whether the training was measured; outputs and weights may be elsewhere, or gone."""
         return (self.folder(digest) / RESULT).exists()
 
     def error(self, digest: str) -> str | None:
@@ -85,13 +92,45 @@ class Store:
         """Stored logits by part of the data.
 
         Raises:
-            RunError: the file is missing or damaged.
+            NoOutputsError: there are none.
+            RunError: the file is damaged.
         """
         path = self.folder(digest) / _OUTPUTS
+        if not path.exists():
+            raise NoOutputsError(f"there is no {path}; delete its folder to repeat the training")
         try:
             return unpack_outputs(load_file(path))
         except (OSError, SafetensorError, KeyError) as error:
             raise RunError(f"cannot read {path}: {error}; delete its folder to repeat the training") from None
+
+    def remember(self, name: str, digests: Sequence[str], compute: Callable[[], Metrics]) -> Metrics:
+        """Compute what takes the outputs of some trainings once, and keep it beside their results.
+
+        Outputs are large, results are small: who has only the results then still has all numbers.
+
+        Args:
+            name: what is computed, as part of a file's name.
+            digests: the trainings that it is computed from; if one of them is repeated, it is computed again.
+            compute: called if it is not known yet.
+
+        Raises:
+            RunError: a training is not finished; or what `compute` raises.
+        """
+        path = self.root / "measures" / f"{'-'.join((name, *digests))}.json"
+        of = {digest: self._fingerprint(digest) for digest in digests}
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            if known["of"] == of:
+                return known["metrics"]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # Not computed yet, or half a file of another program: either way it is written anew.
+        metrics = compute()
+        write_json(path, {"of": of, "metrics": metrics})
+        return metrics
+
+    def _fingerprint(self, digest: str) -> str:
+        text = json.dumps(self.read(digest), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @contextmanager
     def locked(self, digest: str) -> Generator[None]:

@@ -40,6 +40,7 @@ class Training:
         options: options of the method.
         groups_from: digest of the baseline whose confusion the groups are derived from; None where none is.
         keep_weights: whether the trained model is kept; no part of the digest.
+        needs_weights: whether the training counts as done only while they are there; no part of the digest.
         same_time_as: digest of the training whose time, with all that its groups cost, sets the number of
             epochs; None if the settings do.
         counted_in: digest of the baseline whose epochs that time is counted in; None if there is none.
@@ -51,6 +52,7 @@ class Training:
     options: Mapping[str, Option] = field(default_factory=dict[str, Option])
     groups_from: str | None = None
     keep_weights: bool = False
+    needs_weights: bool = False
     same_time_as: str | None = None
     counted_in: str | None = None
     time_share: float = 1.0
@@ -103,6 +105,7 @@ class Training:
             "options": dict(self.options),
             "groups_from": self.groups_from,
             "keep_weights": self.keep_weights,
+            "needs_weights": self.needs_weights,
             "same_time_as": self.same_time_as,
             "counted_in": self.counted_in,
             "time_share": self.time_share,
@@ -117,6 +120,7 @@ class Training:
             options=values["options"],
             groups_from=values["groups_from"],
             keep_weights=values["keep_weights"],
+            needs_weights=values["needs_weights"],
             same_time_as=values["same_time_as"],
             counted_in=values["counted_in"],
             time_share=values["time_share"],
