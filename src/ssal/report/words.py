@@ -93,11 +93,13 @@ def _trained(record: Record) -> str:
     if not branches:
         return f"{sentence}."
     counts = ", ".join(str(branch.num_groups) for branch in branches)
-    return (
-        f"{sentence}, once alone (the baseline) and once together with "
-        f"{plural(len(branches), 'branch', 'branches')} at {taps}, which predict {counts} groups of classes "
-        "that the baseline confuses."
+    together = (
+        f"together with {plural(len(branches), 'branch', 'branches')} at {taps}, "
+        f"which predict {counts} groups of classes"
     )
+    if record.metrics.baseline is None:
+        return f"{sentence}, {together}."
+    return f"{sentence}, once alone (the baseline) and once {together} that the baseline confuses."
 
 
 def _accuracy(record: Record, summary: Summary) -> None:
