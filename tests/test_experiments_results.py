@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from ssal.errors import InputError, RunError
 from ssal.experiments.measure import ensemble_metrics, held_out, joint_metrics, standard_metrics
@@ -64,6 +65,22 @@ def test_standard_metrics_are_those_of_the_joint_prediction() -> None:
     }
     assert found["ways"] == {way: summarise(scores, test.targets) for way, scores in expected.items()}
     assert found["exponents"] == {"main": exponents.main, "branches": list(exponents.branches)}
+    for way, scores in expected.items():
+        right = (scores.argmax(dim=1) == test.targets).numpy()
+        auroc = roc_auc_score(right, scores.max(dim=1).values.numpy())
+        assert found["error_detection"][way] == pytest.approx(auroc)
+        bins = found["calibration"][way]["reliability"]
+        assert sum(bins["count"]) == 90 and found["calibration"][way]["ece"] == found["ways"][way]["ece"]
+    winners = expected["JP"].argmax(dim=1)
+    agreeing = sum(
+        (logits.argmax(dim=1) == label[winners]).int()
+        for logits, label in zip(test.outputs.groups, LABELS, strict=True)
+    )
+    for number, level in enumerate(found["agreement"]):
+        chosen = agreeing == number
+        assert level["samples"] == int(chosen.sum())
+        assert level["right"] == int((winners == test.targets)[chosen].sum())
+    assert len(found["agreement"]) == 3
     for accuracy, logits, label in zip(found["branches"], test.outputs.groups, LABELS, strict=True):
         right = (logits.argmax(dim=1) == label[test.targets]).double().mean()
         assert accuracy == pytest.approx(100 * float(right))
@@ -72,6 +89,7 @@ def test_standard_metrics_are_those_of_the_joint_prediction() -> None:
 def test_a_network_without_branches_has_one_way() -> None:
     found = standard_metrics(parts(1, []), [])
     assert list(found["ways"]) == ["main"] and found["branches"] == [] and found["exponents"] == {}
+    assert found["agreement"] == []
 
 
 def test_given_exponents() -> None:

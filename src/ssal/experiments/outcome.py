@@ -18,7 +18,6 @@ from ssal.files import write_bytes, write_json, write_text
 
 _KEPT = (
     "training", "data", "environment", "clock", "seconds", "epochs", "images_per_second", "whole", "main",
-    "metrics",
 )  # fmt: skip
 
 
@@ -76,7 +75,9 @@ def _entry(plan: Reproduction, cell: Cell) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": cell.name, "seed": cell.seed, "digest": cell.digest}
     if plan.store.has_result(cell.digest):
         result = plan.store.read(cell.digest)
-        return entry | {key: result[key] for key in _KEPT if key in result}
+        # The bins of the reliability diagrams are many numbers, and stay with the training.
+        brief = {key: value for key, value in result["metrics"].items() if key != "calibration"}
+        return entry | {key: result[key] for key in _KEPT if key in result} | {"metrics": brief}
     return entry | {"training": cell.training.describe(), "error": plan.store.error(cell.digest)}
 
 
