@@ -263,8 +263,8 @@ def _groups(record: Record, summary: Summary) -> None:
     branch, grouping = min(useful, key=lambda pair: pair[1].num_groups)
     summary.brings.append(
         f"Groups to look at: the {branch.num_groups} groups of {clipped(branch.tap, 24)} hold "
-        f"{100 * grouping.share(record.confusion):.1f} % of the baseline's confusion; random groups of these "
-        f"sizes would hold {100 * chance_share(grouping):.1f} %."
+        f"{100 * grouping.share(record.confusion):.1f} % of the confusion that they were made from; random "
+        f"groups of these sizes would hold {100 * chance_share(grouping):.1f} %."
     )
 
 
