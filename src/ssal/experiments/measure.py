@@ -100,11 +100,17 @@ def joint_metrics(test: Part, labels: Sequence[Tensor], exponents: Sequence[floa
     if len(exponents) not in (1, len(labels)):
         raise InputError(f"{len(exponents)} exponents for {len(labels)} branches; give one, or one for each")
     spread = tuple(exponents) * (len(labels) if len(exponents) == 1 else 1)
-    return summarise(joint_log_prob(test.outputs, labels, spread), test.targets)
+    return _with_auroc(joint_log_prob(test.outputs, labels, spread), test.targets)
 
 
 def ensemble_metrics(tests: Sequence[Part]) -> dict[str, float]:
     """Measure the mean of the class probabilities of several networks' main classifiers."""
     stacked = torch.stack([torch.log_softmax(test.outputs.main, dim=1) for test in tests])
     mean = torch.logsumexp(stacked, dim=0) - torch.log(torch.tensor(float(len(tests))))
-    return summarise(mean, tests[0].targets)
+    return _with_auroc(mean, tests[0].targets)
+
+
+def _with_auroc(scores: Tensor, targets: Tensor) -> dict[str, float]:
+    """The numbers of every prediction, and the AUROC with which its largest probability finds errors."""
+    found = error_detection({"": scores}, targets)[""]
+    return summarise(scores, targets) | ({} if found is None else {"auroc": found})

@@ -34,7 +34,7 @@ def show(plan: Reproduction) -> str:
     done = len({cell.digest for cell in plan.cells if plan.store.is_done(cell.training)})
     total = len({cell.digest for cell in plan.cells})
     head = f"{plan.experiment.source}, scale {plan.scale}: {done} of {total} trainings done"
-    table = [as_text(results)] if results else []
+    table = [as_text(results, plan.experiment.measures)] if results else []
     return "\n".join([head, *table, *failures(results), f"written: {', '.join(map(str, written))}"])
 
 
@@ -50,7 +50,10 @@ def _write(plan: Reproduction, suffix: str, text: str) -> Path:
 def _page(plan: Reproduction, results: Sequence[RowResult]) -> str:
     experiment = plan.experiment
     differs = [*experiment.differs, *experiment.scales[plan.scale].notes]
-    parts = [f"# {experiment.source}: {experiment.title} (scale `{plan.scale}`)", as_markdown(results)]
+    parts = [
+        f"# {experiment.source}: {experiment.title} (scale `{plan.scale}`)",
+        as_markdown(results, experiment.measures),
+    ]
     for title, notes in (("As in the paper", experiment.same), ("Not as in the paper", differs)):
         if notes:
             parts.append(f"{title}:\n\n" + "\n".join(f"- {note}" for note in notes))
