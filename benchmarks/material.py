@@ -46,7 +46,7 @@ def network(
 
 @cache
 def precision(width: int, batch_size: int = 128) -> Precision:
-    """What `--precision auto` takes on this machine: without the instructions, bfloat16 is many times slower."""
+    """What `--precision auto` takes here: without the instructions, bfloat16 is many times slower."""
     return choose_precision(network(width), batch_size)
 
 

@@ -49,9 +49,7 @@ def main() -> None:
     train, held_out = material.train_batches(data, 128), material.eval_batches(data.select(range(250)))
     sides = {
         "memory": lambda: epoch(train, material.network(given.width), held_out, precision),
-        "cached": lambda: epoch(
-            partial(repeated, train), material.network(given.width), held_out, precision
-        ),
+        "cached": lambda: epoch(partial(repeated, train), material.network(given.width), held_out, precision),
     }
     figures = take_turns(sides, given.rounds)
     settings = {"width": given.width, "images": given.images, "precision": precision, "unit": "s/image"}

@@ -1,6 +1,6 @@
 """The loss of neural-backed decision trees, which supervise groups of classes too, where nbdt is installed.
 
-Its last version, 0.0.4, is of 2020; it installs with `pip install --no-deps nbdt nltk joblib regex click tqdm`.
+Its last version, 0.0.4, is of 2020: `pip install --no-deps nbdt nltk joblib regex click tqdm` still works.
 """
 
 from __future__ import annotations

@@ -113,8 +113,8 @@ class FileIndex:
 
         Args:
             path: The file.
-            read: Reads it, and raises if it cannot. A file that fails is tried again each time; what was raised
-                is passed on.
+            read: Reads it, and raises if it cannot, which is passed on; a file that fails is tried again each
+                time.
         """
         try:
             stamp = _stamp(path.stat())
