@@ -14,11 +14,11 @@ from ssal.training.memoryformat import safe_channels_last  # noqa: E402
 from ssal.training.plan import make_optimizer  # noqa: E402
 
 
-def stepper(model: SSALModel, batch_size: int, precision: Precision):
+def stepper(model: SSALModel, batch_size: int, precision: Precision, shape: tuple[int, ...] = material.SHAPE):
     """One step of the optimiser as the trainer does it."""
     model.to(memory_format=torch.channels_last).train()
     optimizer = make_optimizer(model, TrainingPlan(epochs=1))
-    images = torch.randn(batch_size, *material.SHAPE).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(batch_size, *shape).contiguous(memory_format=torch.channels_last)
     targets = torch.randint(0, model.num_classes, (batch_size,))
     objective = JointLoss()
 

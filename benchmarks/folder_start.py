@@ -16,16 +16,16 @@ from ssal.data import FileIndex, FileSet, find_unreadable, index, open_data  # n
 _CLASSES, _SOURCES = 1000, 400
 
 
-def link_folder(root: Path, count: int) -> None:
+def link_folder(root: Path, count: int, classes: int = _CLASSES) -> None:
     """Class folders with `count` names of a few hundred files, which is what listing and headers cost."""
     sources = root / "sources"
-    write_folder(sources, _SOURCES, 128)
+    write_folder(sources, _SOURCES, 256)
     files = sorted(sources.rglob("*.jpg"))
-    for number in range(_CLASSES):
+    for number in range(classes):
         (root / "images" / f"class{number:04}").mkdir(parents=True)
     for number in range(count):
         os.link(
-            files[number % _SOURCES], root / "images" / f"class{number % _CLASSES:04}" / f"{number:06}.jpg"
+            files[number % _SOURCES], root / "images" / f"class{number % classes:04}" / f"{number:06}.jpg"
         )
 
 
