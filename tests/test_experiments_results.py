@@ -12,9 +12,16 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from ssal.errors import InputError, RunError
-from ssal.experiments.measure import ensemble_metrics, held_out, joint_metrics, standard_metrics
+from ssal.experiments.measure import (
+    ensemble_metrics,
+    held_out,
+    joint_metrics,
+    standard_metrics,
+    standard_ways,
+)
 from ssal.experiments.outcome import show
 from ssal.experiments.plan import Cell, Reproduction, plan_cells
 from ssal.experiments.plots import Line, Point, draw_panels, panel_lines
@@ -26,7 +33,7 @@ from ssal.experiments.summary import paired_difference, summarise_values
 from ssal.experiments.table import as_csv, as_markdown, as_text, as_values, failures
 from ssal.files import write_json
 from ssal.joint import LinearCombination, Outputs, fit_exponents, joint_log_prob
-from ssal.metrics import summarise, top_k_accuracy
+from ssal.metrics import reliability, summarise, top_k_accuracy
 
 CLASSES = 6
 LABELS = [torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 1, 0, 1, 0, 1])]
@@ -64,6 +71,22 @@ def test_standard_metrics_are_those_of_the_joint_prediction() -> None:
     }
     assert found["ways"] == {way: summarise(scores, test.targets) for way, scores in expected.items()}
     assert found["exponents"] == {"main": exponents.main, "branches": list(exponents.branches)}
+    for way, scores in expected.items():
+        right = (scores.argmax(dim=1) == test.targets).numpy()
+        auroc = roc_auc_score(right, scores.max(dim=1).values.numpy())
+        assert found["error_detection"][way] == pytest.approx(auroc)
+        bins = found["calibration"][way]["reliability"]
+        assert sum(bins["count"]) == 90 and found["calibration"][way]["ece"] == found["ways"][way]["ece"]
+    winners = expected["JP"].argmax(dim=1)
+    agreeing = sum(
+        (logits.argmax(dim=1) == label[winners]).int()
+        for logits, label in zip(test.outputs.groups, LABELS, strict=True)
+    )
+    for number, level in enumerate(found["agreement"]):
+        chosen = agreeing == number
+        assert level["samples"] == int(chosen.sum())
+        assert level["right"] == int((winners == test.targets)[chosen].sum())
+    assert len(found["agreement"]) == 3
     for accuracy, logits, label in zip(found["branches"], test.outputs.groups, LABELS, strict=True):
         right = (logits.argmax(dim=1) == label[test.targets]).double().mean()
         assert accuracy == pytest.approx(100 * float(right))
@@ -72,12 +95,16 @@ def test_standard_metrics_are_those_of_the_joint_prediction() -> None:
 def test_a_network_without_branches_has_one_way() -> None:
     found = standard_metrics(parts(1, []), [])
     assert list(found["ways"]) == ["main"] and found["branches"] == [] and found["exponents"] == {}
+    assert found["agreement"] == []
 
 
 def test_given_exponents() -> None:
     test = part(3, 90)
     scores = joint_log_prob(test.outputs, LABELS, [0.3, 0.3])
-    assert joint_metrics(test, LABELS, [0.3]) == summarise(scores, test.targets)
+    found = joint_metrics(test, LABELS, [0.3])
+    assert {key: found[key] for key in ("top1", "top5", "nll", "ece")} == summarise(scores, test.targets)
+    right = (scores.argmax(dim=1) == test.targets).numpy()
+    assert found["auroc"] == pytest.approx(roc_auc_score(right, scores.max(dim=1).values.numpy()))
     assert joint_metrics(test, LABELS, [0.0])["top1"] == top_k_accuracy(test.outputs.main, test.targets)
     with pytest.raises(InputError, match="3 exponents for 2 branches"):
         joint_metrics(test, LABELS, [1.0, 1.0, 1.0])
@@ -87,9 +114,13 @@ def test_an_ensemble_is_the_mean_of_probabilities() -> None:
     one, two = part(3, 90), part(4, 90)
     mean = (one.outputs.main.softmax(dim=1) + two.outputs.main.softmax(dim=1)) / 2
     expected = summarise(mean.log(), one.targets)
-    assert ensemble_metrics([one, two]) == pytest.approx(expected, rel=1e-5)
+    found = ensemble_metrics([one, two])
+    right = (mean.argmax(dim=1) == one.targets).numpy()
+    auroc = roc_auc_score(right, mean.max(dim=1).values.numpy())
+    assert found == pytest.approx(expected | {"auroc": auroc}, rel=1e-5)
     alone = summarise(torch.log_softmax(one.outputs.main, dim=1), one.targets)
-    assert ensemble_metrics([one, one]) == pytest.approx(alone, rel=1e-5)
+    same = ensemble_metrics([one, one])
+    assert {key: same[key] for key in alone} == pytest.approx(alone, rel=1e-5)
 
 
 def test_outputs_through_a_file_and_back(tmp_path: Path) -> None:
@@ -148,7 +179,14 @@ CONTENT: dict[str, Any] = {
         "a": {"title": "rows $x", "x": "x"},
         "b": {"title": "curves", "x": "epoch", "curves": [{"label": "c", "training": "plain"}]},
         "c": {"title": "time", "x": "minutes", "measured": "seconds", "lines": {"l": ["plain", "JP"]}},
+        "d": {"title": "errors", "x": "x", "value": "auroc", "lines": {"l": ["JP 1", "JP"]}},
+        "e": {
+            "title": "sure",
+            "x": "%",
+            "reliability": [{"label": "r", "training": "branches", "way": "JP"}],
+        },
     },
+    "measures": ["auroc"],
 }
 
 
@@ -341,6 +379,38 @@ def test_lines_of_a_plot(plan: Reproduction) -> None:
     assert [point.x for point in listed.points] == [10 / 60, 23 / 60], "minutes, groups included"
     assert listed.points[1].mean == rows.points[1].mean
     assert curve.points == (Point(1, 10.5, math.sqrt(0.5)), Point(2, 20.5, math.sqrt(0.5)))
+
+
+def test_a_reliability_diagram_is_that_of_all_samples_together(plan: Reproduction) -> None:
+    drawn = [(cell, number) for number, cell in enumerate(plan.cells) if cell.name == "branches"]
+    for number, cell in enumerate(plan.cells):
+        finish(plan.store, cell, number)
+    results = measure_rows(plan.experiment, plan.cells, plan.store)
+    [line] = panel_lines(plan.experiment, results, plan.cells, plan.store)["e"]
+    scores, targets = [], []
+    for _, number in drawn:
+        given = parts(number)
+        found, _ = standard_ways(given, LABELS)
+        scores.append(found["JP"].exp())
+        targets.append(given["test"].targets)
+    bins = reliability(torch.cat(scores), torch.cat(targets))
+    used = bins.count > 0
+    assert [point.x for point in line.points] == pytest.approx(100 * bins.confidence[used])
+    assert [point.mean for point in line.points] == pytest.approx(100 * bins.accuracy[used])
+
+
+def test_other_measures_in_tables_and_plots(plan: Reproduction) -> None:
+    for number, cell in enumerate(plan.cells):
+        finish(plan.store, cell, number)
+    results = measure_rows(plan.experiment, plan.cells, plan.store)
+    [line] = panel_lines(plan.experiment, results, plan.cells, plan.store)["d"]
+    values = list(column(rows_of(plan)["JP"], "auroc").values())
+    assert line.points[1].mean == pytest.approx(np.mean(values)) and 0 < line.points[1].mean < 1
+    header = as_markdown(results, plan.experiment.measures).splitlines()[0]
+    assert "AUROC" in header and "NLL" not in header
+    assert "AUROC" not in as_markdown(results)
+    with pytest.raises(InputError, match="reliability"):
+        parse_experiment({**CONTENT, "panels": {"a": {"title": "t", "x": "x", "reliabilty": []}}}, "trial")
 
 
 def test_a_plot_of_one_seed_has_no_deviation() -> None:

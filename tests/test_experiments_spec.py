@@ -136,7 +136,7 @@ def test_the_paper_scale_is_as_published() -> None:
     assert (tiny.data, tiny.epochs, tiny.schedule.peak) == ("tiny-imagenet", 20, 0.4)
 
 
-@pytest.mark.parametrize(("name", "count"), [("verdict", 45), ("verdict-full", 6)])
+@pytest.mark.parametrize(("name", "count"), [("verdict", 54), ("verdict-full", 6)])
 def test_the_verdict_compares_every_cell_in_each_way_with_a_baseline_of_equal_time(
     name: str, count: int
 ) -> None:
@@ -148,7 +148,7 @@ def test_the_verdict_compares_every_cell_in_each_way_with_a_baseline_of_equal_ti
     rows = {row.label: row for row in experiment.rows}
     for key, cell in cells.items():
         own = [row for row in rows.values() if row.training == key]
-        if cell.method in ("ssal", "ssal-once", "dhm"):
+        if cell.method in ("ssal", "dhm"):
             assert {(row.way, row.exponents) for row in own} == {
                 ("TR", "fit"),
                 ("JP", (1.0,)),
@@ -373,7 +373,7 @@ def test_the_time_of_a_training_whose_groups_come_from_no_baseline() -> None:
     trainings: dict[str, Any] = {
         "same": {"same_time_as": "once", "counted_in": "plain"},
         "plain": {},
-        "once": {"method": "ssal-once", "settings": {"groups": [2]}},
+        "once": {"method": "ssal", "settings": {"groups": [2], "groups_from": "training"}},
     }
     plain, once, same = plan_cells(parse(trainings=trainings), "smoke", [0])
     assert once.training.groups_from is None

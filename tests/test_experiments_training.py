@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ssal.config import Settings, make_settings
 from ssal.errors import InputError
-from ssal.experiments.training import _DETERMINING, _OPERATIONAL, Training  # pyright: ignore
+from ssal.experiments.training import _DETERMINING, _GATHERED, _OPERATIONAL, Training  # pyright: ignore
 
 
 def training(**values: object) -> Training:
@@ -78,6 +78,16 @@ def test_branches_do_not_count_in_a_baseline() -> None:
     assert plain.digest == other.digest
 
 
+def test_how_groups_are_gathered_counts_only_where_they_are() -> None:
+    kept = training(groups_from="baseline", gathering={"start": 0.5})
+    assert kept.digest == training().digest and _GATHERED.isdisjoint(kept.describe()["settings"])
+    digests = {
+        training(groups_from="training", **values).digest
+        for values in ({}, {"gathering": {"start": 0.5}}, {"gathering": {"memory": 2.0}})
+    }
+    assert len(digests | {kept.digest}) == 4
+
+
 def test_a_file_counts_by_its_content(tmp_path: Path) -> None:
     one, two = tmp_path / "one.txt", tmp_path / "two.txt"
     one.write_text("0\n1\n", encoding="utf-8")
@@ -91,7 +101,7 @@ def test_a_file_counts_by_its_content(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_sorted_into_one_of_the_lists_or_unset_by_default() -> None:
-    others = set(Settings.model_fields) - _DETERMINING - _OPERATIONAL
+    others = set(Settings.model_fields) - _DETERMINING - _OPERATIONAL - _GATHERED
     assert {name for name in others if Settings.model_fields[name].default is not None} == set()
     assert set(Settings.model_fields) >= _DETERMINING | _OPERATIONAL
 

@@ -13,7 +13,7 @@ from ssal.grouping import Grouping
 from ssal.run.job import Job, prepare
 from ssal.training import JointLoss, collect_outputs, fit
 
-NAMES = ["ssal", "ssal-once", "gapcat", "catfc", "catfc-groups", "dsl"]
+NAMES = ["ssal", "gapcat", "catfc", "catfc-groups", "dsl"]
 NAMES += ["cot", "dhm", "auxiliary", "hdcnn", "hydranet"]
 
 

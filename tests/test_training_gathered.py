@@ -1,6 +1,7 @@
 """Groups that are gathered during the training, against a plain computation."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,11 @@ from torch import Tensor, nn
 from ssal.config import make_settings
 from ssal.confusion import soft_confusion
 from ssal.errors import InputError
-from ssal.experiments.methods import find_method
 from ssal.grouping import Grouping, group_classes
 from ssal.joint import ssal_loss
 from ssal.model import Branch, SSALModel
 from ssal.run.job import prepare
-from ssal.training import GatheredGroups, fit
+from ssal.training import GatheredGroups, JointLoss, fit
 
 CLASSES, START, MEMORY = 4, 3, 2.0
 
@@ -97,33 +97,49 @@ def test_other_numbers_of_groups_do_not_fit_the_branches() -> None:
             model.regroup(groupings)
 
 
-SETTINGS = {"data": "digits", "model": "resnet18_cifar", "width": 4, "epochs": 2, "groups": [2, "all"]}
+SETTINGS = {
+    "data": "digits",
+    "model": "resnet18_cifar",
+    "width": 4,
+    "epochs": 2,
+    "groups": [2, "all"],
+    "groups_from": "training",
+}
 
 
 def test_one_training_finds_its_own_groups() -> None:
-    job = prepare(make_settings(SETTINGS, {"precision": "32", "lr": 0.05, "taps": ["layer1", "layer2"]}))
-    model, objectives = find_method("ssal-once").build(job, (), {"start": 0.5, "memory": 0.5})
+    asked = {"precision": "32", "lr": 0.05, "taps": ["layer1", "layer2"], "gathering": {"start": 0.5}}
+    job = prepare(make_settings(SETTINGS, asked))
+    objective = job.objective()
+    model = job.make_model(job.blank_groupings())
     loaders = (job.train_loader(), job.eval_loader(job.heldout))
-    fit(model, *loaders, job.plan(), objectives=objectives)
+    fit(model, *loaders, job.plan(), objectives=[objective])
     found, classes = (spec.grouping for spec in model.specs)
     assert classes == Grouping.identity(10, job.data.class_names)
-    [objective] = objectives
     assert isinstance(objective, GatheredGroups) and int(objective.batches) == 2 * objective.start
-    assert found == group_classes(objective.sums.double().numpy(), 2, class_names=job.data.class_names)
+    assert found == group_classes(objective.confusion(), 2, class_names=job.data.class_names)
 
 
 @pytest.mark.parametrize(
-    ("settings", "options", "message"),
+    "settings", [{"groups": ["all", "all"]}, {"method": "random"}, {"groups_from": "baseline"}]
+)
+def test_nothing_is_gathered_where_no_group_depends_on_it(settings: dict[str, Any]) -> None:
+    assert isinstance(prepare(make_settings(SETTINGS, settings)).objective(), JointLoss)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
     [
-        ({}, {"start": 1.0}, "start must lie between 0 and 1"),
-        ({}, {"memory": 0.0}, "memory above 0"),
-        ({"ema": 0.9}, {}, "averaged weights"),
+        ({"gathering": {"start": 1.0}}, "gathering.start: input should be less than 1"),
+        ({"gathering": {"memory": 0}}, "gathering.memory: input should be greater than 0"),
+        ({"groups_from": "both"}, "groups_from: input should be 'baseline' or 'training'"),
+        ({"ema": 0.9}, "averaged weights"),
+        ({"confusion": "hard"}, "soft confusion, not of a hard one"),
     ],
 )
-def test_what_it_cannot_do(settings: dict[str, float], options: dict[str, float], message: str) -> None:
-    job = prepare(make_settings(SETTINGS, settings))
+def test_what_it_cannot_do(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        find_method("ssal-once").build(job, (), options)
+        prepare(make_settings(SETTINGS, settings))
 
 
 def test_the_confusion_is_soft() -> None:

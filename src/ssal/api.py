@@ -84,7 +84,8 @@ def train(
     """Train a classifier with branches, measure what the branches bring, and write the report.
 
     A baseline is trained first, the classes that it confuses are grouped, and the network is trained again
-    with a branch per grouping. The test data are looked at once, at the end.
+    with a branch per grouping; with `groups_from="training"` there is one training, whose branches wait for
+    what it confuses itself. The test data are looked at once, at the end.
 
     Args:
         data: name of a data set, folder or Parquet file.
@@ -99,6 +100,7 @@ def train(
         InputError: settings are not allowed; all faults are named at once.
         DataError: the data cannot be used.
         RunError: there is a run in `out` already, or another process works there.
+        KeyboardInterrupt, SystemExit: a signal asked to stop; the message says how to go on.
     """
     run = runs.train(data, out=out, overwrite=overwrite, echo=echo, progress=progress, **settings)
     add_report(run, echo)

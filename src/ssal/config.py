@@ -64,6 +64,15 @@ class BranchSettings(_Section):
     main_weight: float = Field(default=1.0, gt=0, description="loss weight λ_0 of the main classifier")
 
 
+class GatheringSettings(_Section):
+    """Groups from the confusion that is seen during the same training."""
+
+    start: float = Field(
+        default=0.25, gt=0, lt=1, description="share of the training after which the branches begin"
+    )
+    memory: float = Field(default=1.0, gt=0, description="epochs after which a batch counts 1/e")
+
+
 class OptimizerSettings(_Section):
     """Stochastic gradient descent."""
 
@@ -136,6 +145,11 @@ class Settings(_Section):
     confusion: Literal["soft", "hard"] = Field(
         default="soft", description="mean softmax over the training data, or counts over the held-out part"
     )
+    groups_from: Literal["baseline", "training"] = Field(
+        default="baseline",
+        description="whose confusion: of a baseline that is trained first, or of the same training so far",
+    )
+    gathering: GatheringSettings = GatheringSettings()
     layout: Annotated[tuple[str, ...], BeforeValidator(_split_layouts)] = Field(
         default=("light",), description="branch layout, one or one for each branch separated by ';'"
     )

@@ -23,7 +23,8 @@ HELP = help_text(
 one folder of class folders (which is split), a Parquet file or folder, or hf:NAME.
 
 A baseline is trained first; the classes it confuses are grouped; then the network is trained again
-together with a branch per grouping. The test data are looked at once, at the end.""",
+together with a branch per grouping. With --groups-from training there is one training only: its branches
+wait for what it confuses itself. The test data are looked at once, at the end.""",
 )
 
 
@@ -49,6 +50,9 @@ def train(
     criterion: Annotated[str | None, typer.Option(help="join or split look-alike classes.")] = None,
     method: Annotated[str | None, typer.Option(help="refined, paper or random grouping.")] = None,
     confusion: Annotated[str | None, typer.Option(help="soft or hard.")] = None,
+    groups_from: Annotated[
+        str | None, typer.Option(help="baseline, or training: one training finds its groups itself.")
+    ] = None,
     layout: Annotated[str | None, typer.Option(help="light, or such as 'cbr 128,5,2 | gap'.")] = None,
     epochs: Annotated[int | None, typer.Option()] = None,
     time_budget: Annotated[float | None, typer.Option(help="Minutes; sets the epochs.")] = None,
@@ -81,6 +85,7 @@ def train(
         "criterion": criterion,
         "method": method,
         "confusion": confusion,
+        "groups_from": groups_from,
         "layout": layout,
         "epochs": epochs,
         "time_budget": time_budget,

@@ -31,7 +31,6 @@ from ssal.model import GroupedNetwork, SSALModel
 from ssal.run.directory import describe_environment
 from ssal.run.job import Job, prepare
 from ssal.run.log import epoch_line
-from ssal.run.resolve import make_groupings
 from ssal.run.saved import SavedModel, save_model
 from ssal.training import EpochRow, Objective, collect_outputs, fit
 
@@ -141,14 +140,12 @@ def _groupings(training: Training, job: Job, store: Store) -> tuple[tuple[Groupi
     """One grouping per branch, with the share of the baseline's confusion inside its groups where known."""
     if training.is_baseline:
         return (), []
-    if not find_method(training.method).needs_groups:
+    if job.gathers or not find_method(training.method).needs_groups:
         return job.blank_groupings(), [None] * len(job.items)
-    names, settings = job.data.class_names, job.settings
     if training.groups_from is None:
-        none = np.zeros((len(names), len(names)))
-        return make_groupings(job.items, none, names, settings, job.data.hierarchy), [None] * len(job.items)
-    confusion = _confusion(store, training.groups_from, settings.confusion)
-    groupings = make_groupings(job.items, confusion, names, settings, job.data.hierarchy)
+        return job.groupings(None), [None] * len(job.items)
+    confusion = _confusion(store, training.groups_from, job.settings.confusion)
+    groupings = job.groupings(confusion)
     return groupings, [grouping.share(confusion) for grouping in groupings]
 
 

@@ -12,6 +12,8 @@ from ssal.errors import InputError
 from ssal.experiments.store import Part
 from ssal.joint import LinearCombination, Outputs, fit_exponents, joint_log_prob
 from ssal.metrics import summarise, top_k_accuracy
+from ssal.run.calibration import calibration
+from ssal.run.results import agreement, error_detection
 
 # Fitted exponents are bounded as in `ssal train`: with few images the likelihood rises for ever.
 LARGEST_EXPONENT = 3.0
@@ -53,14 +55,29 @@ def standard_ways(
 
 
 def standard_metrics(parts: Mapping[str, Part], labels: Sequence[Tensor]) -> dict[str, Any]:
-    """Top-1, top-5, NLL and ECE of each standard way, accuracy of each branch, fitted exponents."""
+    """What is measured of every network, on the test samples.
+
+    Returns:
+        Top-1, top-5, NLL and ECE of each standard way under `ways`; accuracies of the branches; fitted
+        exponents; `calibration` and `error_detection` as in the `metrics.json` of a run; and by the number of
+        branches that agree with the joint prediction, how many samples there are and how many are right.
+    """
     ways, exponents = standard_ways(parts, labels)
     test = parts["test"]
     return {
         "ways": {way: summarise(scores, test.targets) for way, scores in ways.items()},
         "branches": [branch_accuracy(test, labels, number) for number in range(len(labels))],
         "exponents": exponents,
+        "calibration": calibration(ways, test.targets),
+        "error_detection": error_detection(ways, test.targets),
+        "agreement": _by_agreement(test, labels, ways["JP"].argmax(dim=1)) if labels else [],
     }
+
+
+def _by_agreement(test: Part, labels: Sequence[Tensor], winners: Tensor) -> list[dict[str, int]]:
+    counts, right = agreement(test.outputs, winners, labels), winners == test.targets
+    chosen = (counts == number for number in range(len(labels) + 1))
+    return [{"samples": int(level.sum()), "right": int((level & right).sum())} for level in chosen]
 
 
 def branch_accuracy(test: Part, labels: Sequence[Tensor], branch: int) -> float:
@@ -83,11 +100,17 @@ def joint_metrics(test: Part, labels: Sequence[Tensor], exponents: Sequence[floa
     if len(exponents) not in (1, len(labels)):
         raise InputError(f"{len(exponents)} exponents for {len(labels)} branches; give one, or one for each")
     spread = tuple(exponents) * (len(labels) if len(exponents) == 1 else 1)
-    return summarise(joint_log_prob(test.outputs, labels, spread), test.targets)
+    return _with_auroc(joint_log_prob(test.outputs, labels, spread), test.targets)
 
 
 def ensemble_metrics(tests: Sequence[Part]) -> dict[str, float]:
     """Measure the mean of the class probabilities of several networks' main classifiers."""
     stacked = torch.stack([torch.log_softmax(test.outputs.main, dim=1) for test in tests])
     mean = torch.logsumexp(stacked, dim=0) - torch.log(torch.tensor(float(len(tests))))
-    return summarise(mean, tests[0].targets)
+    return _with_auroc(mean, tests[0].targets)
+
+
+def _with_auroc(scores: Tensor, targets: Tensor) -> dict[str, float]:
+    """The numbers of every prediction, and the AUROC with which its largest probability finds errors."""
+    found = error_detection({"": scores}, targets)[""]
+    return summarise(scores, targets) | ({} if found is None else {"auroc": found})

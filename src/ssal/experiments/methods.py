@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from ssal.errors import InputError, unknown_name
@@ -27,8 +25,7 @@ from ssal.experiments.rivals import (
 from ssal.grouping import Grouping
 from ssal.model import Branch, GroupedNetwork
 from ssal.run.job import Job
-from ssal.run.resolve import make_groupings
-from ssal.training import GatheredGroups, JointLoss, Objective
+from ssal.training import JointLoss, Objective
 
 Option = int | float | str
 Recipe = tuple[GroupedNetwork, tuple[Objective, ...]]
@@ -101,30 +98,7 @@ def _identity(job: Job) -> tuple[Grouping, ...]:
 
 
 def _ssal(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
-    return job.make_model(groupings), (_joint_loss(job),)
-
-
-def _ssal_once(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
-    start, memory, settings = float(options["start"]), float(options["memory"]), job.settings
-    if not 0 < start < 1 or memory <= 0:
-        raise InputError(f"start must lie between 0 and 1 and memory above 0, not {start} and {memory}")
-    if settings.ema is not None:
-        raise InputError("averaged weights (ema) have no groups before the branches begin")
-    data = job.data
-
-    def derive(confusion: NDArray[np.float64]) -> tuple[Grouping, ...]:
-        return make_groupings(job.items, confusion, data.class_names, settings, data.hierarchy)
-
-    epoch = len(job.train_loader()(rank=0, world_size=settings.devices))
-    objective = GatheredGroups(
-        derive,
-        len(data.class_names),
-        start=round(start * job.plan().epochs * epoch),
-        memory=memory * epoch,
-        main_weight=settings.branch.main_weight,
-        label_smoothing=settings.label_smoothing,
-    )
-    return job.make_model(job.blank_groupings()), (objective,)
+    return job.make_model(groupings), (job.objective(),)
 
 
 def _gapcat(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
@@ -199,13 +173,6 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             _ssal,
             needs_groups=True,
             prediction="joint",
-        ),
-        "ssal-once": Method(
-            "the same in one training: branches begin late, with groups from the confusion so far",
-            "this project",
-            _ssal_once,
-            prediction="joint",
-            defaults={"start": 0.25, "memory": 1.0},
         ),
         "gapcat": Method(
             "GapCatNoSSAL: features of the branches and of the main network, one classifier",

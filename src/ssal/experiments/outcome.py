@@ -18,7 +18,6 @@ from ssal.files import write_bytes, write_json, write_text
 
 _KEPT = (
     "training", "data", "environment", "clock", "seconds", "epochs", "images_per_second", "whole", "main",
-    "metrics",
 )  # fmt: skip
 
 
@@ -35,7 +34,7 @@ def show(plan: Reproduction) -> str:
     done = len({cell.digest for cell in plan.cells if plan.store.is_done(cell.training)})
     total = len({cell.digest for cell in plan.cells})
     head = f"{plan.experiment.source}, scale {plan.scale}: {done} of {total} trainings done"
-    table = [as_text(results)] if results else []
+    table = [as_text(results, plan.experiment.measures)] if results else []
     return "\n".join([head, *table, *failures(results), f"written: {', '.join(map(str, written))}"])
 
 
@@ -51,7 +50,10 @@ def _write(plan: Reproduction, suffix: str, text: str) -> Path:
 def _page(plan: Reproduction, results: Sequence[RowResult]) -> str:
     experiment = plan.experiment
     differs = [*experiment.differs, *experiment.scales[plan.scale].notes]
-    parts = [f"# {experiment.source}: {experiment.title} (scale `{plan.scale}`)", as_markdown(results)]
+    parts = [
+        f"# {experiment.source}: {experiment.title} (scale `{plan.scale}`)",
+        as_markdown(results, experiment.measures),
+    ]
     for title, notes in (("As in the paper", experiment.same), ("Not as in the paper", differs)):
         if notes:
             parts.append(f"{title}:\n\n" + "\n".join(f"- {note}" for note in notes))
@@ -76,7 +78,9 @@ def _entry(plan: Reproduction, cell: Cell) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": cell.name, "seed": cell.seed, "digest": cell.digest}
     if plan.store.has_result(cell.digest):
         result = plan.store.read(cell.digest)
-        return entry | {key: result[key] for key in _KEPT if key in result}
+        # The bins of the reliability diagrams are many numbers, and stay with the training.
+        brief = {key: value for key, value in result["metrics"].items() if key != "calibration"}
+        return entry | {key: result[key] for key in _KEPT if key in result} | {"metrics": brief}
     return entry | {"training": cell.training.describe(), "error": plan.store.error(cell.digest)}
 
 

@@ -165,7 +165,8 @@ def _without_branches(settings: Settings) -> Settings:
 def _needs_confusion(method: str, settings: Settings) -> bool:
     """Whether groups depend on how classes are confused; random ones, classes and files do not."""
     derived = settings.groups == "auto" or any(isinstance(item, int) for item in settings.groups)
-    return find_method(method).needs_groups and settings.method != "random" and derived
+    gathered = settings.groups_from == "training"
+    return find_method(method).needs_groups and settings.method != "random" and derived and not gathered
 
 
 def _settings(layers: Sequence[Override], assignments: Mapping[str, Any], data_dir: Path | None) -> Settings:

@@ -24,6 +24,8 @@ _MARKERS = "osD^vP*"
 # Millions, and minutes.
 _UNITS = {"branches": 1.0, "parameters": 1e6, "flops": 1e6, "seconds": 60.0}
 _COLUMNS = 3
+# Lines of more points have no markers.
+_MARKED = 15
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def row_lines(name: str, panel: Panel, results: Sequence[RowResult]) -> list[Lin
 
 
 def _row_point(panel: Panel, result: RowResult) -> Point | None:
-    values, place = list(column(result, "top1").values()), result.row.x
+    values, place = list(column(result, panel.value).values()), result.row.x
     if panel.measured is not None and values:
         measured = statistics.fmean(column(result, panel.measured).values())
         place = measured / _UNITS[panel.measured]
@@ -80,12 +82,39 @@ def curve_lines(panel: Panel, cells: Sequence[Cell], store: Store) -> list[Line]
     return lines
 
 
+def reliability_lines(panel: Panel, cells: Sequence[Cell], store: Store) -> list[Line]:
+    """The reliability diagrams of a panel, the samples of all finished seeds together, in percent."""
+    lines: list[Line] = []
+    for shown in panel.reliability:
+        done = [cell for cell in cells if cell.name == shown.training and store.has_result(cell.digest)]
+        found = [store.read(cell.digest)["metrics"].get("calibration", {}).get(shown.way) for cell in done]
+        diagrams = [ways["reliability"] for ways in found if ways is not None]
+        points: list[Point] = []
+        for bins in zip(*(_bins(diagram) for diagram in diagrams), strict=True):
+            samples = sum(count for count, _, _ in bins)
+            if samples:
+                confidence = sum(count * sure for count, sure, _ in bins) / samples
+                accuracy = sum(count * right for count, _, right in bins) / samples
+                points.append(Point(100 * confidence, 100 * accuracy))
+        if points:
+            lines.append(Line(shown.label, tuple(points)))
+    return lines
+
+
+def _bins(diagram: Mapping[str, Sequence[float | None]]) -> list[tuple[float, float, float]]:
+    """Count, confidence and accuracy of each bin, zeros where it is empty."""
+    columns = (diagram["count"], diagram["confidence"], diagram["accuracy"])
+    return [(count or 0, sure or 0, right or 0) for count, sure, right in zip(*columns, strict=True)]
+
+
 def panel_lines(
     experiment: Experiment, results: Sequence[RowResult], cells: Sequence[Cell], store: Store
 ) -> dict[str, list[Line]]:
     """The lines of each panel; panels that have none yet are left out."""
     found = {
-        name: row_lines(name, panel, results) + curve_lines(panel, cells, store)
+        name: row_lines(name, panel, results)
+        + curve_lines(panel, cells, store)
+        + reliability_lines(panel, cells, store)
         for name, panel in experiment.panels.items()
     }
     return {name: lines for name, lines in found.items() if lines}
@@ -118,10 +147,12 @@ def _draw(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:
 
     for number, line in enumerate(lines):
         style: dict[str, Any] = {"color": _PALETTE[number % len(_PALETTE)], "label": line.label}
-        marker = _MARKERS[number % len(_MARKERS)] if len(line.points) <= 12 else None
+        marker = _MARKERS[number % len(_MARKERS)] if len(line.points) <= _MARKED else None
         x, means = [point.x for point in line.points], [point.mean for point in line.points]
         spread = [point.deviation or 0.0 for point in line.points]
         axes.errorbar(x, means, spread, marker=marker, markersize=4, linewidth=1.4, capsize=2, **style)
+    if panel.reliability:
+        axes.plot((0, 100), (0, 100), color="#9a9aa5", linewidth=0.8, linestyle="--", zorder=1)
     axes.set_title(panel.title, fontsize=10, parse_math=False)
     axes.set_xlabel(panel.x, fontsize=9, parse_math=False)
     axes.set_ylabel(panel.y, fontsize=9, parse_math=False)

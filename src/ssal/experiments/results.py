@@ -26,7 +26,8 @@ class RowResult:
 
     Attributes:
         row: the row of the experiment.
-        by_seed: percentages, `nll`, `parameters`, `flops`, `branches`, `seconds` by seed.
+        by_seed: percentages, `nll`, `auroc` (of error detection, 0–1), `parameters`, `flops`, `branches` and
+            `seconds` by seed.
         missing: `waiting`, or the error, by seed.
         digests: the trainings measured, by seed.
     """
@@ -106,9 +107,9 @@ def _metrics(row: Row, digests: Sequence[str], reader: _Reader) -> Values:
     stored = reader.result(digest)["metrics"]
     match row.way:
         case "baseline" | "TR":
-            return stored["ways"]["main"]
+            return _stored(stored, "main")
         case "LC":
-            return stored["ways"].get("LC", {})
+            return _stored(stored, "LC") if "LC" in stored["ways"] else {}
         case "branch":
             return reader.store.remember(
                 f"branch{row.branch}", digests, partial(_branch, row.branch, digest, reader)
@@ -117,12 +118,18 @@ def _metrics(row: Row, digests: Sequence[str], reader: _Reader) -> Values:
             if "JP" not in stored["ways"]:
                 raise InputError(f"row {row.label!r}: its network has no joint probability")
             if row.exponents == "fit":
-                return stored["ways"]["JP"]
+                return _stored(stored, "JP")
             exponents = tuple(row.exponents)
             if set(exponents) == {1.0} and len(exponents) in (1, len(stored["branches"])):
-                return stored["ways"]["JP1"]
+                return _stored(stored, "JP1")
             name = "-".join(map(str, ("JP", *exponents)))
             return reader.store.remember(name, digests, partial(_joint, exponents, digest, reader))
+
+
+def _stored(metrics: Mapping[str, Any], way: str) -> Values:
+    """What was measured of a standard way; trainings of before may have no AUROC of error detection."""
+    found = metrics.get("error_detection", {}).get(way)
+    return metrics["ways"][way] | ({} if found is None else {"auroc": found})
 
 
 def _ensemble(digests: Sequence[str], reader: _Reader) -> Values:

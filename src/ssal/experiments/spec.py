@@ -98,6 +98,9 @@ class Published(Section):
     parameters: float | None = None
 
 
+Measure = Literal["nll", "ece", "auroc"]
+
+
 class Row(Section):
     """A measurement on the stored outputs of a training, or of several whose probabilities are averaged.
 
@@ -144,8 +147,16 @@ class Curve(Section):
     value: Literal["val_top1", "val_top1_joint"] = "val_top1"
 
 
+class Reliability(Section):
+    """The reliability diagram of a training: accuracy among the test samples of about equal confidence."""
+
+    label: str
+    training: str
+    way: Literal["main", "JP1", "JP", "LC"] = "main"
+
+
 class Panel(Section):
-    """One plot: lines through rows, or learning curves.
+    """One plot: lines through rows, learning curves, or reliability diagrams.
 
     Attributes:
         title: what it shows.
@@ -153,16 +164,20 @@ class Panel(Section):
         y: name of the vertical one.
         measured: what a row's place is: the number of branches, millions of parameters or of floating-point
             operations of a prediction, or minutes of training; the row's own `x` if None.
+        value: what is drawn over it, of each row.
         lines: labels of the rows of each line, beside the rows that name the panel themselves.
         curves: learning curves.
+        reliability: reliability diagrams.
     """
 
     title: str
     x: str
     y: str = "top-1 accuracy, %"
     measured: Literal["branches", "parameters", "flops", "seconds"] | None = None
+    value: Literal["top1", "top5", "nll", "ece", "auroc"] = "top1"
     lines: dict[str, Texts] = {}
     curves: tuple[Curve, ...] = ()
+    reliability: tuple[Reliability, ...] = ()
 
 
 class Pictures(Section):
@@ -185,6 +200,7 @@ class Experiment(Section):
         bases: partial trainings to start from.
         trainings: the networks, by name; baselines come before those that need them.
         rows: lines of the table.
+        measures: what the table shows beside accuracy and cost.
         panels: plots, by name.
         pictures: which trainings are shown at work on test images.
     """
@@ -198,6 +214,7 @@ class Experiment(Section):
     bases: dict[str, TrainingSpec] = {}
     trainings: dict[str, TrainingSpec]
     rows: tuple[Row, ...] = ()
+    measures: tuple[Measure, ...] = ()
     panels: dict[str, Panel] = {}
     pictures: Pictures | None = None
 
@@ -267,7 +284,9 @@ class Experiment(Section):
         _check_known("training", (name for row in self.rows for name in row.trainings), self.trainings)
         if self.pictures is not None:
             _check_known("training", self.pictures.model_dump().values(), self.trainings)
-        curves = [curve.training for panel in self.panels.values() for curve in panel.curves]
+        curves = [
+            shown.training for panel in self.panels.values() for shown in (*panel.curves, *panel.reliability)
+        ]
         _check_known("training", curves, self.trainings)
         _check_known("panel", (row.panel for row in self.rows), self.panels)
         for part in (*self.bases.values(), *self.trainings.values()):

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ssal.experiments.results import RowResult, column
+from ssal.experiments.spec import Measure
 from ssal.experiments.summary import Difference, Summary, paired_difference, summarise_values
 from ssal.text import visible
 
 _HEADER: tuple[str, ...] = (
     "", "top-1 %", "n", "published", "to reference", "top-5 %", "published",
-    "parameters", "published", "MFLOPs", "seconds",
+    "NLL", "ECE %", "AUROC", "parameters", "published", "MFLOPs", "seconds",
 )  # fmt: skip
+
+_MEASURES: tuple[tuple[Measure, int], ...] = (("nll", 3), ("ece", 2), ("auroc", 3))
 
 
 def _number(value: float | None, digits: int = 2) -> str:
@@ -69,8 +72,8 @@ def compare(results: Sequence[RowResult], result: RowResult, key: str = "top1") 
     return None if reference is None else paired_difference(column(result, key), column(reference, key))
 
 
-def table_cells(results: Sequence[RowResult]) -> list[list[str]]:
-    """The texts of the table, the header first."""
+def table_cells(results: Sequence[RowResult], measures: Sequence[Measure] = ()) -> list[list[str]]:
+    """The texts of the table, the header first, with some measures beside accuracy and cost."""
     lines = [list(_HEADER)]
     for result in results:
         published = result.row.published
@@ -86,6 +89,7 @@ def table_cells(results: Sequence[RowResult]) -> list[list[str]]:
                 _interval(compare(results, result)),
                 "" if published.top5 is None else _mean(result, "top5", 1, 2),
                 _number(published.top5),
+                *(_mean(result, key, 1, digits) if key in measures else "" for key, digits in _MEASURES),
                 _parameters(result),
                 "" if published.parameters is None else f"{published.parameters:g}M",
                 _mean(result, "flops", 1e6, 1),
@@ -97,9 +101,9 @@ def table_cells(results: Sequence[RowResult]) -> list[list[str]]:
     return [[line[index] for index in used] for line in lines]
 
 
-def as_text(results: Sequence[RowResult]) -> str:
+def as_text(results: Sequence[RowResult], measures: Sequence[Measure] = ()) -> str:
     """The table for a terminal."""
-    lines = table_cells(results)
+    lines = table_cells(results, measures)
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     texts = [
         "  ".join(
@@ -111,16 +115,17 @@ def as_text(results: Sequence[RowResult]) -> str:
     return "\n".join([texts[0], "─" * (sum(widths) + 2 * len(widths) - 2), *texts[1:]])
 
 
-def as_markdown(results: Sequence[RowResult]) -> str:
+def as_markdown(results: Sequence[RowResult], measures: Sequence[Measure] = ()) -> str:
     """The table as Markdown."""
-    header, *body = [[cell.replace("|", "\\|") for cell in line] for line in table_cells(results)]
+    cells = table_cells(results, measures)
+    header, *body = [[cell.replace("|", "\\|") for cell in line] for line in cells]
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *body])
 
 
 def as_csv(results: Sequence[RowResult]) -> str:
     """Every number of every row and seed as CSV."""
-    keys = ("top1", "top5", "nll", "ece", "parameters", "flops", "seconds")
+    keys = ("top1", "top5", "nll", "ece", "auroc", "parameters", "flops", "seconds")
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["label", "way", "seed", *keys, "published_top1", "trainings", "missing"])

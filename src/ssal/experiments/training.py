@@ -24,10 +24,14 @@ _DETERMINING = {
     "optimizer", "precision", "pretrained", "schedule", "seed", "skip_bad", "taps", "time_budget",
     "width",
 }  # fmt: skip
+# What counts only where groups come from the same training: older trainings have no such settings.
+_GATHERED = {"groups_from", "gathering"}
 # Where data are, how they are read and how often the state is saved do not change what is learnt.
 _OPERATIONAL = {"data_dir", "workers", "logger", "checkpoint", "explanation_images"}
 # What has no effect on a network without branches.
-OF_BRANCHES = {"groups", "taps", "criterion", "method", "confusion", "layout", "branch"}
+OF_BRANCHES = {
+    "groups", "taps", "criterion", "method", "confusion", "groups_from", "gathering", "layout", "branch",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,11 @@ class Training:
 
     def describe(self) -> dict[str, Any]:
         """What the digest is taken of: plain values, files by their content, nothing that has no effect."""
-        left_out = _OPERATIONAL | (OF_BRANCHES if self.is_baseline else set[str]())
+        left_out = set(_OPERATIONAL) | (OF_BRANCHES if self.is_baseline else set[str]())
         changed = self.settings.model_dump(exclude_defaults=True).keys()
-        wanted = (_DETERMINING | changed) - left_out
+        if self.settings.groups_from == "baseline":
+            left_out |= _GATHERED
+        wanted = (_DETERMINING | _GATHERED | changed) - left_out
         settings = self.settings.model_dump(mode="json", include=wanted, exclude_none=True)
         if isinstance(settings.get("groups"), list):
             settings["groups"] = [_by_content(item) for item in settings["groups"]]

@@ -101,11 +101,13 @@ def _trained(record: Record) -> str:
     if not branches:
         return f"{sentence}."
     counts = ", ".join(str(branch.num_groups) for branch in branches)
-    return (
-        f"{sentence}, once alone (the baseline) and once together with "
-        f"{plural(len(branches), 'branch', 'branches')} at {taps}, which predict {counts} groups of classes "
-        "that the baseline confuses."
+    together = (
+        f"together with {plural(len(branches), 'branch', 'branches')} at {taps}, "
+        f"which predict {counts} groups of classes"
     )
+    if record.metrics.baseline is None:
+        return f"{sentence}, {together}."
+    return f"{sentence}, once alone (the baseline) and once {together} that the baseline confuses."
 
 
 def _accuracy(record: Record, summary: Summary) -> None:
@@ -302,8 +304,8 @@ def _groups(record: Record, summary: Summary) -> None:
     branch, grouping = min(useful, key=lambda pair: pair[1].num_groups)
     summary.brings.append(
         f"Groups to look at: the {branch.num_groups} groups of {clipped(branch.tap, 24)} hold "
-        f"{100 * grouping.share(record.confusion):.1f} % of the baseline's confusion; random groups of these "
-        f"sizes would hold {100 * chance_share(grouping):.1f} %."
+        f"{100 * grouping.share(record.confusion):.1f} % of the confusion that they were made from; random "
+        f"groups of these sizes would hold {100 * chance_share(grouping):.1f} %."
     )
 
 

@@ -66,17 +66,15 @@ def evaluate_run(
     )
     images = _with_classes(bundle.test, saved.class_names)
     loader = eval_loader(images, saved.preprocess, batch_size=250, workers=settings.workers)
-    baseline = SSALModel(build_backbone(saved.backbone), [], saved.model.input_shape)
-    read_baseline(directory.baseline, baseline)
-    plain, seen = collect_outputs(baseline, loader), collect_outputs(saved.model, loader)
+    plain, seen = None, collect_outputs(saved.model, loader)
+    if settings.groups_from == "baseline":
+        baseline = SSALModel(build_backbone(saved.backbone), [], saved.model.input_shape)
+        plain = collect_outputs(read_baseline(directory.baseline, baseline), loader)
     above = given or align_hierarchy(bundle.hierarchy, bundle.class_names, saved.class_names)
     metrics, ways = measure(seen, saved, plain, above)
     table = predictions_table(seen.indices, seen.targets, ways, seen.outputs, saved.model, saved.class_names)
     write_bytes(directory.predictions, table)
-    zero: dict[str, float] = dict.fromkeys(
-        ("baseline", "confusion", "grouping", "joint", "exponents", "linear_combination"), 0.0
-    )
-    metrics |= costs(saved.model, saved.combination, zero) | {"seconds": {}}
+    metrics |= costs(saved, {}, ways) | {"seconds": {}}
     write_json(directory.predictions.with_name("metrics.json"), {"data": bundle.name} | metrics)
     parts = [
         f"{bundle.name}: {len(images):,} images\n{format_table(metrics)}",

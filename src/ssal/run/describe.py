@@ -42,25 +42,26 @@ def describe_plan(settings: Settings) -> str:
     job = prepare(settings).decide(notes.append)
     loader = job.train_loader()(rank=0, world_size=1)
     batches = list(islice(iter(loader), 2))
-    baseline, joint = job.make_model(()), job.make_model(job.blank_groupings())
+    joint = job.make_model(job.blank_groupings())
+    models = {"baseline": job.make_model(()), "joint": joint} if job.has_baseline else {"joint": joint}
     outputs = joint(batches[0].images)
     lines = [
         f"data      {job.describe_data()}",
         f"batch     {tuple(batches[0].images.shape)}, {len(loader)} an epoch, precision {job.precision}",
-        _describe_model("baseline", baseline, job),
-        _describe_model("joint", joint, job),
+        *(_describe_model(name, model, job) for name, model in models.items()),
     ]
     for tap, spec, layout, logits in zip(joint.taps, joint.specs, job.layouts, outputs.groups, strict=True):
         shape = "×".join(map(str, tap.feature))
         lines.append(f"branch    {spec.tap}: {shape} → {layout} → {logits.shape[1]} groups")
-    steps = [step_seconds(model, len(batches[0].targets), job.precision) for model in (baseline, joint)]
+    steps = {
+        name: step_seconds(model, len(batches[0].targets), job.precision) for name, model in models.items()
+    }
     epochs = job.plan().epochs
-    total = sum(steps) * len(loader) * epochs
+    total = sum(steps.values()) * len(loader) * epochs
     lines += notes
-    lines.append(
-        f"time      {1000 * steps[0]:.0f} ms a step for the baseline, {1000 * steps[1]:.0f} ms joint; "
-        f"about {total / 60:.1f} minutes for {epochs} epochs of both"
-    )
+    each = ", ".join(f"{1000 * seconds:.0f} ms a step {name}" for name, seconds in steps.items())
+    of = " of each" if len(steps) > 1 else ""
+    lines.append(f"time      {each}; about {total / 60:.1f} minutes for {epochs} epochs{of}")
     lines.append(f"memory    {_peak_memory():.2f} GB at most so far")
     return "\n".join(lines)
 

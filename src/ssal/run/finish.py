@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -20,7 +21,7 @@ from ssal.model import SSALModel
 from ssal.run.calibration import calibration, likelihood_gains, repairs, unfitted_ways
 from ssal.run.faithfulness import QUICK, check_model, write_checks
 from ssal.run.hierarchy import severity
-from ssal.run.results import error_detection, group_accuracy, predictions_table, summaries
+from ssal.run.results import WAYS, error_detection, group_accuracy, predictions_table, summaries
 from ssal.run.saved import SavedModel, save_model, save_selector
 from ssal.run.selection import back_off, selective
 from ssal.run.stages import Workplace, training_seconds
@@ -138,35 +139,42 @@ def measure(
     return metrics, ways
 
 
-def costs(
-    model: SSALModel, combination: LinearCombination | None, seconds: Mapping[str, float]
-) -> dict[str, Any]:
-    """Parameters, FLOPs and seconds of each way; joint ways include what their groups cost."""
+def costs(saved: SavedModel, seconds: Mapping[str, float], ways: Container[str] = WAYS) -> dict[str, Any]:
+    """Parameters, FLOPs and seconds of some ways; joint ones include what their groups cost.
+
+    Args:
+        saved: the trained model.
+        seconds: of each stage; what is missing took none.
+        ways: the ways that there are.
+    """
+    model, combination = saved.model, saved.combination
     bare = count_parameters(model.backbone)
     whole = count_parameters(model)
     extra = 0 if combination is None else combination.weight.numel() + combination.bias.numel()
     plain_flops = count_flops(model.backbone, model.input_shape)
     joint_flops = count_flops(model, model.input_shape)
-    joint = seconds["baseline"] + seconds["confusion"] + seconds["grouping"] + seconds["joint"]
-    return {
+    taken = defaultdict(float, seconds)
+    joint = taken["baseline"] + taken["confusion"] + taken["grouping"] + taken["joint"]
+    found = {
         "params": {"baseline": bare, "TR": bare, "JP": whole, "LC": whole + extra},
         "flops": {"baseline": plain_flops, "TR": plain_flops, "JP": joint_flops, "LC": joint_flops},
         "seconds": {
-            "baseline": seconds["baseline"],
+            "baseline": taken["baseline"],
             "TR": joint,
-            "JP": joint + seconds["exponents"],
-            "LC": joint + seconds["linear_combination"],
-            "stages": dict(seconds),
+            "JP": joint + taken["exponents"],
+            "LC": joint + taken["linear_combination"],
         },
     }
+    kept = {name: {way: cost for way, cost in each.items() if way in ways} for name, each in found.items()}
+    return {**kept, "seconds": {**kept["seconds"], "stages": dict(seconds)}}
 
 
-def test(place: Workplace, baseline: SSALModel, saved: SavedModel) -> dict[str, Any]:
+def test(place: Workplace, baseline: SSALModel | None, saved: SavedModel) -> dict[str, Any]:
     """Measure every way once on the test data, and write the predictions."""
     job = place.job
     loader = job.eval_loader(job.data.test)(rank=0, world_size=1)
     with place.timed("test"):
-        plain = collect_outputs(baseline, loader)
+        plain = None if baseline is None else collect_outputs(baseline, loader)
         seen = collect_outputs(saved.model, loader)
     metrics, ways = measure(seen, saved, plain, job.data.hierarchy)
     if saved.selector is not None:
@@ -175,7 +183,7 @@ def test(place: Workplace, baseline: SSALModel, saved: SavedModel) -> dict[str, 
         seen.indices, seen.targets, ways, seen.outputs, saved.model, job.data.class_names
     )
     write_bytes(place.directory.predictions, table)
-    return metrics | costs(saved.model, saved.combination, training_seconds(place))
+    return metrics | costs(saved, training_seconds(place), ways)
 
 
 def check_maps(place: Workplace, saved: SavedModel) -> None:

@@ -9,10 +9,12 @@ from functools import partial
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import nn
 
 from ssal.backbones import create_backbone, list_backbones
 from ssal.config import Settings
+from ssal.confusion import Confusion
 from ssal.data import (
     DataBundle,
     ImageSet,
@@ -28,15 +30,19 @@ from ssal.model import Branch, SSALModel
 from ssal.run.parts import split_training_data
 from ssal.run.resolve import (
     check_confusion_kind,
+    check_gathering,
     check_groups,
     default_groups,
     given_groups,
+    make_groupings,
     one_each,
     with_data_defaults,
 )
 from ssal.run.saved import BackboneSpec
 from ssal.taps import choose_taps, probe_taps
 from ssal.training import (
+    GatheredGroups,
+    JointLoss,
     LoaderFactory,
     Precision,
     TrainingPlan,
@@ -83,6 +89,18 @@ class Job:
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one sample."""
         return (self.data.channels, *self.data.image_size)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether groups are derived during the training of the branches, from what it confuses so far."""
+        settings = self.settings
+        derived = settings.method != "random" and any(isinstance(item, int) for item in self.items)
+        return settings.groups_from == "training" and derived
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether the backbone is trained alone first."""
+        return self.settings.groups_from == "baseline"
 
     @property
     def preprocess(self) -> Preprocess:
@@ -136,6 +154,23 @@ class Job:
         backbone, _ = self.make_backbone()
         return SSALModel(backbone, [Branch(*part) for part in parts] if groupings else [], self.input_shape)
 
+    def groupings(self, confusion: Confusion | None) -> tuple[Grouping, ...]:
+        """One grouping for each branch, see `make_groupings`; None where no group depends on a confusion."""
+        names = self.data.class_names
+        known = csr_array((len(names), len(names))) if confusion is None else confusion
+        return make_groupings(self.items, known, names, self.settings, self.data.hierarchy)
+
+    def objective(self) -> JointLoss | GatheredGroups:
+        """What the training of the branches lowers (Equation 3); it may have to find their groups first."""
+        settings, classes = self.settings, len(self.data.class_names)
+        weight, smoothing = settings.branch.main_weight, settings.label_smoothing
+        if not self.gathers:
+            return JointLoss(weight, smoothing)
+        epoch = len(self.train_loader()(rank=0, world_size=settings.devices))
+        start = round(settings.gathering.start * self.plan().epochs * epoch)
+        memory = settings.gathering.memory * epoch
+        return GatheredGroups(self.groupings, classes, max(1, start), memory, weight, smoothing)
+
     def train_loader(self) -> LoaderFactory:
         """Shuffled, augmented batches of the fitting part."""
         settings = self.settings
@@ -171,22 +206,22 @@ class Job:
         settings = self.settings
         if settings.weights is not None:
             say(f"{settings.weights}: {self.make_backbone()[1]}")
-        models = [self.make_model(()), self.make_model(self.blank_groupings())]
+        joint = self.make_model(self.blank_groupings())
+        models = [self.make_model(()), joint] if self.has_baseline else [joint]
         if settings.precision == "auto":
-            settings = settings.model_copy(
-                update={"precision": choose_precision(models[1], settings.batch_size)}
-            )
+            settings = settings.model_copy(update={"precision": choose_precision(joint, settings.batch_size)})
         if settings.time_budget is not None:
             precision: Precision = "bf16" if settings.precision == "bf16" else "32"
             step = sum(step_seconds(model, settings.batch_size, precision) for model in models)
             epoch = 1.2 * step * len(self.train_loader()(rank=0, world_size=1))
             epochs = max(1, int(60 * settings.time_budget / epoch))
             settings = settings.model_copy(update={"epochs": epochs})
-            say(f"{epochs} epochs of {epoch:.1f} s for both trainings fit the time budget")
+            both = " for both trainings" if self.has_baseline else ""
+            say(f"{epochs} epochs of {epoch:.1f} s{both} fit the time budget")
         return replace(self, settings=settings)
 
     def blank_groupings(self) -> tuple[Grouping, ...]:
-        """Groupings of the sizes that are asked for, before there is a confusion to derive them from."""
+        """Groupings of the sizes that are asked for, while there is no confusion to derive them from."""
         classes = len(self.data.class_names)
         return tuple(
             Grouping.random(classes, item, seed=0)
@@ -242,6 +277,7 @@ def prepare(settings: Settings) -> Job:
     items = default_groups(classes) if settings.groups == "auto" else settings.groups
     check_groups(items, data.class_names, data.hierarchy)
     check_confusion_kind(settings.confusion, classes)
+    check_gathering(settings)
     backbone = BackboneSpec(
         name=settings.model,
         num_classes=classes,

@@ -34,6 +34,7 @@ from ssal.run.stages import (
     Workplace,
     find_groups,
     measure_confusion,
+    train_at_once,
     train_baseline,
     train_joint,
     write_metrics,
@@ -206,9 +207,11 @@ def _stages(place: Workplace) -> Run:
     for note in job.data.notes:
         log(note)
     log(f"{job.describe_data()}; {job.backbone.name}, {torch.get_num_threads()} threads, {job.precision}")
-    baseline = train_baseline(place)
-    groupings = find_groups(place, measure_confusion(place, baseline))
-    model = train_joint(place, groupings)
+    if job.has_baseline:
+        baseline = train_baseline(place)
+        model = train_joint(place, find_groups(place, measure_confusion(place, baseline)))
+    else:
+        baseline, model = None, train_at_once(place)
     saved = fit_prediction(place, model)
     metrics = test(place, baseline, saved)
     check_maps(place, saved)
@@ -230,7 +233,8 @@ def train(
     """Train a classifier with branches, and measure what the branches bring.
 
     A baseline is trained first, the classes that it confuses are grouped, and the network is trained again
-    with a branch per grouping. The test data are looked at once, at the end.
+    with a branch per grouping; with `groups_from="training"` there is one training, whose branches wait for
+    what it confuses itself. The test data are looked at once, at the end.
 
     Args:
         data: name of a data set, folder or Parquet file.

@@ -80,6 +80,22 @@ def check_confusion_kind(kind: str, num_classes: int) -> None:
         )
 
 
+def check_gathering(settings: Settings) -> None:
+    """Check what cannot go together with groups from the training itself.
+
+    Raises:
+        InputError: hard confusion or averaged weights are asked for besides.
+    """
+    if settings.groups_from != "training":
+        return
+    if settings.confusion == "hard":
+        raise InputError("groups from the training itself are of its soft confusion, not of a hard one")
+    if settings.ema is not None:
+        raise InputError(
+            "averaged weights (ema) have no groups before the branches begin; use --groups-from baseline"
+        )
+
+
 def _from_file(path: Path, class_names: Sequence[str]) -> Grouping:
     """The grouping of a file for the classes of the data, matched by name where the file has names."""
     grouping = Grouping.load(path)

@@ -32,11 +32,11 @@ def group_accuracy(outputs: Outputs, target: Tensor, model: SSALModel) -> list[f
     ]
 
 
-def agreement(outputs: Outputs, winners: Tensor, model: SSALModel) -> Tensor:
+def agreement(outputs: Outputs, winners: Tensor, labels: Sequence[Tensor]) -> Tensor:
     """Number of branches whose predicted group holds the predicted class, int64 [N]."""
     count = torch.zeros(len(winners), dtype=torch.int64)
-    for logits, labels in zip(outputs.groups, model.labels, strict=True):
-        count += logits.argmax(dim=1) == labels.cpu()[winners]
+    for logits, label in zip(outputs.groups, labels, strict=True):
+        count += logits.argmax(dim=1) == label.cpu()[winners]
     return count
 
 
@@ -75,7 +75,7 @@ def predictions_table(
         best = torch.softmax(logits, dim=1).max(dim=1)
         columns[f"branch{number + 1}_group"] = best.indices.numpy()
         columns[f"branch{number + 1}_probability"] = best.values.numpy()
-    columns["agreement"] = agreement(outputs, log_probs["JP"].argmax(dim=1), model).numpy()
+    columns["agreement"] = agreement(outputs, log_probs["JP"].argmax(dim=1), model.labels).numpy()
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     return buffer.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +29,10 @@ from ssal.model import SSALModel
 from ssal.run.directory import RunDirectory
 from ssal.run.job import Job
 from ssal.run.log import Log, add_row, epoch_line, stage_seconds
-from ssal.run.resolve import make_groupings
 from ssal.training import (
     EpochRow,
+    GatheredGroups,
+    Objective,
     SaveEvery,
     collect_outputs,
     find_checkpoint,
@@ -83,7 +84,9 @@ class Workplace:
         self.log(epoch_line(row, self.directory.last))
 
 
-def _fit_stage(place: Workplace, stage: str, model: SSALModel) -> SSALModel:
+def _fit_stage(
+    place: Workplace, stage: str, model: SSALModel, objectives: Sequence[Objective] = ()
+) -> SSALModel:
     """Train `model`, from the last checkpoint if there is one of this stage."""
     directory, job = place.directory, place.job
     every = job.settings.checkpoint
@@ -100,6 +103,7 @@ def _fit_stage(place: Workplace, stage: str, model: SSALModel) -> SSALModel:
         on_epoch=place.on_epoch,
         progress=place.progress,
         loggers=make_loggers(job.settings.logger, directory.path, stage),
+        objectives=objectives,
         interrupts=place.interrupts,
     )
     return fitted.model
@@ -197,21 +201,39 @@ def find_groups(place: Workplace, confusion: Confusion) -> tuple[Grouping, ...]:
     if all(path.exists() for path in paths):
         return tuple(Grouping.load(path) for path in paths)
     with place.timed("grouping"):
-        groupings = make_groupings(
-            job.items, confusion, job.data.class_names, job.settings, job.data.hierarchy
-        )
-    for grouping, path, tap in zip(groupings, paths, job.taps, strict=True):
-        grouping.save(path)
-        place.log(
-            f"branch at {tap}: {grouping.num_groups} groups hold {100 * grouping.share(confusion):.1f} % "
-            "of the confusion"
-        )
+        groupings = job.groupings(confusion)
+    _keep_groups(place, groupings, confusion)
     return groupings
+
+
+def _keep_groups(place: Workplace, groupings: Sequence[Grouping], confusion: Confusion | None) -> None:
+    taps = place.job.taps
+    for grouping, name, tap in zip(groupings, _file_names(taps), taps, strict=True):
+        grouping.save(place.directory.groups / name)
+        share = "" if confusion is None else f" hold {100 * grouping.share(confusion):.1f} % of the confusion"
+        place.log(f"branch at {tap}: {grouping.num_groups} groups{share}")
 
 
 def train_joint(place: Workplace, groupings: tuple[Grouping, ...]) -> SSALModel:
     """Backbone and branches, trained together from the start (§3.3)."""
-    return _fit_stage(place, "joint", place.job.make_model(groupings))
+    job = place.job
+    return _fit_stage(place, "joint", job.make_model(groupings), (job.objective(),))
+
+
+def train_at_once(place: Workplace) -> SSALModel:
+    """Backbone and branches in one training, with groups from what it confuses in its first epochs.
+
+    Branches whose groups need no confusion begin with the backbone.
+    """
+    job, directory = place.job, place.directory
+    objective = job.objective()
+    blank = job.blank_groupings() if job.gathers else job.groupings(None)
+    model = _fit_stage(place, "joint", job.make_model(blank), (objective,))
+    confusion = objective.confusion() if isinstance(objective, GatheredGroups) else None
+    if confusion is not None:
+        save_confusion(directory.confusion, confusion, job.data.class_names)
+    _keep_groups(place, [spec.grouping for spec in model.specs], confusion)
+    return model
 
 
 def training_seconds(place: Workplace) -> dict[str, float]:

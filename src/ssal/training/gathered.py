@@ -82,5 +82,9 @@ class GatheredGroups(KeptObjective):
         self.batches += 1
         return Step(loss, outputs)
 
+    def confusion(self) -> NDArray[np.float64]:
+        """What was gathered: softmax outputs [C, C] summed for each true class, rows not normalised."""
+        return self.sums.double().cpu().numpy()
+
     def _regroup(self, model: GroupedNetwork) -> None:
-        model.regroup(self.derive(self.sums.double().cpu().numpy()))
+        model.regroup(self.derive(self.confusion()))

@@ -25,6 +25,8 @@ _STAGES = {
     "test": "test",
 }
 
+_TWICE = " Groups need a baseline first, so that TR, JP and LC cost two trainings."
+
 
 def series(epochs: list[dict[str, Any]], stage: str, column: str) -> tuple[list[float], list[float]]:
     """Epochs and values of a column of one stage, where it has any."""
@@ -82,8 +84,7 @@ def time_chart(stages: dict[str, float]) -> Chart | None:
     spoken = ", ".join(f"{label} {duration(seconds)}" for label, seconds in parts)
     return Chart(
         "Where the time went", inline_svg(figure, "time", f"Seconds of each stage: {spoken}"),
-        f"{duration(sum(seconds for _, seconds in parts))} in all. Groups need a baseline first, so that "
-        "TR, JP and LC cost two trainings.",
+        f"{duration(sum(seconds for _, seconds in parts))} in all.{_TWICE if stages.get('baseline') else ''}",
     )  # fmt: skip
 
 
