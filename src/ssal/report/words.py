@@ -166,9 +166,8 @@ def _calibration(record: Record, summary: Summary) -> None:
     other, error = min(errors.items(), key=lambda entry: entry[1] or 0.0, default=(None, None))
     if other is None:
         return
-    gain = calibration_gain(
-        *((predictions.probabilities[way], predictions.right(way)) for way in ("JP", other))
-    )
+    ours, theirs = ((predictions.probabilities[way], predictions.right(way)) for way in ("JP", other))
+    gain = calibration_gain(ours, theirs)
     figures = f"ECE {decimals(joint)} % against {decimals(error)} % of {_ALONE[other]}"
     if gain.low > 0:
         summary.brings.append(f"Better calibrated: {figures}.")
