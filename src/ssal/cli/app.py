@@ -100,7 +100,7 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     try:
         # Typer's own way to end takes four lines to say what was wrong.
-        sys.exit(app(arguments, standalone_mode=False))
+        sys.exit(app(arguments, prog_name="ssal", standalone_mode=False))
     except SsalError as error:
         if debug:
             raise

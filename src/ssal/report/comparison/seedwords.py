@@ -17,6 +17,8 @@ from ssal.report.numbers import decimals, signed
 from ssal.report.reading import Record
 from ssal.selective import score_words
 
+# A gain of less than this share is a little one, however sure.
+_NOTABLE = 0.02
 # Scores that are there without branches; the rest ask them.
 ALONE = ("baseline", "TR", "main", "energy")
 
@@ -94,7 +96,9 @@ def _lower(
         return None
     against = whose or "the main classifier alone"
     if gain.high < 0:
-        verdict = "the branches help"
+        known = [value for record in records if (value := other(record)) is not None]
+        little = " a little" if -gain.mean < _NOTABLE * statistics.mean(known) else ""
+        verdict = f"the branches help{little}"
     else:
         verdict = "the branches harm" if gain.low > 0 else "the branches do not help beyond chance"
     return f"{what}: JP less {against} {_shown(gain, digits)}: {verdict}."
