@@ -104,6 +104,11 @@ def test_every_verb_has_examples(verb: str) -> None:
     assert "Examples:" in done.stdout and f"ssal {verb}" in done.stdout
 
 
+def test_without_a_verb_the_help_is_shown() -> None:
+    done = ssal()
+    assert done.returncode == BAD_INPUT and "Examples:" in done.stderr
+
+
 def test_settings_are_shown_by_their_rank(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("data: digits\nepochs: 3\nlr: 0.5\n")
     done = ssal(
@@ -126,6 +131,10 @@ def test_settings_are_shown_by_their_rank(tmp_path: Path) -> None:
     ("arguments", "parts"),
     [
         (["train"], ["name the data"]),
+        (["predict"], ["missing argument 'run'", "see ssal predict --help"]),
+        (["predict", "r", "i.png", "--abstian", "0.1"], ["no such option: --abstian", "--abstain"]),
+        (["predict", "r", "i.png", "--abstain", "few"], ["invalid value for '--abstain'"]),
+        (["predct"], ["no such command 'predct'", "see ssal --help"]),
         (["train", "digit"], ["unknown data set 'digit'", "digits"]),
         (["train", "digits", "--model", "resnet18_cfar"], ["unknown model", "resnet18_cifar"]),
         (["train", "digits", "--taps", "layr1,layer2,layer3"], ["unknown layer 'layr1'", "layer1"]),

@@ -13,6 +13,7 @@ from ssal.errors import DataError, InputError
 from ssal.metrics import (
     area_gain,
     area_under_risk_coverage,
+    calibration_gain,
     expected_calibration_error,
     mean_gain,
     reliability,
@@ -131,6 +132,39 @@ def test_resampling_in_chunks_changes_nothing(monkeypatch):
     assert area_gain(ours, other) == pytest.approx(whole)
 
 
+def calibrated(seed, excess, size=400):
+    """Top-1 probabilities that promise too much by `excess`, and what is right."""
+    generator = np.random.default_rng(seed)
+    probability = generator.uniform(0.5, 1 - excess, size)
+    return probability + excess, generator.random(size) < probability
+
+
+def top1_error(confidence, correct):
+    """The calibration error of two classes with these top-1 probabilities."""
+    return expected_calibration_error(
+        np.stack([confidence, 1 - confidence], axis=1), np.where(correct, 0, 1), bins=15
+    )
+
+
+def test_the_gain_in_calibration_is_that_of_resampling():
+    ours, other = calibrated(1, 0.0), calibrated(1, 0.15)
+    gain = calibration_gain(ours, other, repeats=100, seed=3)
+    assert gain.mean == pytest.approx(top1_error(*other) - top1_error(*ours), abs=1e-3)
+    generator = np.random.default_rng(3)
+    differences = []
+    for _ in range(100):
+        rows = np.repeat(np.arange(400), generator.multinomial(400, np.full(400, 1 / 400)))
+        errors = [top1_error(confidence[rows], correct[rows]) for confidence, correct in (ours, other)]
+        differences.append(errors[1] - errors[0])
+    np.testing.assert_allclose((gain.low, gain.high), np.quantile(differences, [0.025, 0.975]), atol=1e-3)
+    assert gain.low > 0
+    assert calibration_gain(ours, ours) == (0, 0, 0)
+    mirrored = calibration_gain(other, ours, repeats=100, seed=3)
+    assert mirrored == pytest.approx((-gain.mean, -gain.high, -gain.low))
+
+
 def test_samples_must_be_the_same():
+    with pytest.raises(DataError, match="400 samples, but 300"):
+        calibration_gain(calibrated(1, 0.1), calibrated(1, 0.1, size=300))
     with pytest.raises(DataError, match="400 samples, but 300"):
         area_gain(way(1, 1), way(1, 1, size=300))

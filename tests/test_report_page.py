@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats as sps
 import yaml
 
 import ssal
@@ -26,7 +27,7 @@ from ssal.report.reading import read_record
 from ssal.report.sections.groups import groups
 from ssal.report.words import Summary, summarise_run
 
-from .made_runs import made_run, names_of, run_with_images
+from .made_runs import WAYS, made_run, names_of, run_with_images
 
 LIMIT = 3_000_000
 HOSTILE = [
@@ -358,7 +359,7 @@ def test_what_is_no_finished_run_is_refused(
 @pytest.mark.parametrize(
     ("joint", "headline", "where"),
     [
-        (0.95, "more than chance explains", "brings"),
+        (0.95, "more than the choice of test images explains", "brings"),
         (0.70, "a difference that may be chance", "lacks"),
         (0.50, "The branches cost accuracy here", "lacks"),
     ],
@@ -378,7 +379,7 @@ def test_the_summary_says_what_the_figures_say(
     assert headline in summary.headline
     (accuracy,) = (sentence for sentence in getattr(summary, where) if sentence.startswith("Accuracy"))
     assert "95 % interval" in accuracy
-    assert any("layer1 has exponent 0" in sentence for sentence in summary.lacks)
+    assert any("layer1 has an exponent of 0.000" in sentence for sentence in summary.lacks)
     assert any("less than JP, below the baseline" in sentence for sentence in summary.lacks) == (joint > 0.4)
     assert any("10.0 % more FLOPs, 25.0 % more parameters" in sentence for sentence in summary.lacks)
     for sentence in (summary.headline, summary.trained, *summary.brings, *summary.lacks):
@@ -450,7 +451,8 @@ def test_calibration_and_promises_are_shown_as_measured(run: Path, tmp_path: Pat
         "a class or a group",
         "1.70",
         "Mean of baseline 1.500 , JP 1.400 .",
-        "Mistakes that leave the true superclass: 40.0 % instead of 50.0 %",
+        "Mistakes no milder: 40.0 % of the mistakes leave the true superclass, 50.0 % of the baseline's",
+        "From 60 calibration images these cannot be promised where each answer is a class: 1 %",
     ):
         assert part in text, part
     assert "ssal eval" not in text
@@ -468,7 +470,7 @@ def test_checks_of_the_explanations_are_shown(run: Path, tmp_path: Path) -> None
         {
             "part": part,
             "method": "cam",
-            "deletion": areas | {"interval": interval},
+            "deletion": areas | {"interval": interval, "centre_interval": [-0.2, -0.1]},
             "insertion": areas | {"interval": [0.1, 0.4]},
             "curves": {
                 "fractions": fractions,
@@ -492,11 +494,50 @@ def test_checks_of_the_explanations_are_shown(run: Path, tmp_path: Path) -> None
     page = check_page(write_report(copy).read_text())
     assert "In deletion, <b>main</b> is better." in page.text and "48 test images" in page.text
     rows = re.findall(
-        r"(main|layer\d) 0\.200 0\.500 0\.300 \+0\.300 \S+ to \S+ (better|no difference|worse)", page.text
+        r"(main|layer\d) 0\.200 0\.500 0\.300 \+0\.300 \S+ to \S+ (better|no difference|worse) (worse|–)",
+        page.text,
     )
-    assert rows[:3] == [("main", "better"), ("layer1", "no difference"), ("layer2", "worse")]
+    against_random = [("main", "better"), ("layer1", "no difference"), ("layer2", "worse")]
+    assert rows[:3] == [(*row, "worse") for row in against_random] and rows[3][2] == "–"
     assert "Maps that beat random ones in deletion and insertion: main." in page.text
     assert "both deletion and insertion: layer1, layer2." in page.text
+    assert (
+        "mark in the centre of the image in both deletion and insertion: main, layer1, layer2." in page.text
+    )
+
+
+@pytest.mark.parametrize(
+    ("probability", "where", "words"),
+    [(0.8, "brings", "Better calibrated: ECE"), (0.1, "lacks", "Worse calibrated: ECE")],
+)
+def test_calibration_is_better_only_beyond_chance(
+    tmp_path: Path, probability: float, where: str, words: str
+) -> None:
+    run = made_run(tmp_path / "run", names_of(6), right=dict.fromkeys(WAYS, 0.8), per_class=60)
+    record = read_record(run)
+    assert record.predictions is not None
+    record.predictions.probabilities["JP"][:] = probability
+    found = [sentence for sentence in getattr(summarise_run(record), where) if "alibrat" in sentence]
+    assert len(found) == 1 and found[0].startswith(words)
+    # The very same answers and probabilities are no gain.
+    record.predictions.answers["JP"][:] = record.predictions.answers["TR"]
+    record.predictions.answers["baseline"][:] = record.predictions.answers["TR"]
+    for way in WAYS:
+        record.predictions.probabilities[way][:] = 0.8
+    found = [sentence for sentence in summarise_run(record).lacks if "alibrat" in sentence]
+    assert len(found) == 1 and found[0].startswith("Calibration no better: ECE")
+
+
+@pytest.mark.parametrize(
+    ("joint", "where", "words"),
+    [(1.2, "brings", "Milder mistakes: 20.0"), (1.8, "lacks", "Graver mistakes: 80.0")],
+)
+def test_mistakes_are_milder_only_beyond_chance(tmp_path: Path, joint: float, where: str, words: str) -> None:
+    run = made_run(tmp_path / "run", names_of(6), per_class=60)
+    record = read_record(run)
+    record.severity.update(baseline=1.5, JP=joint)
+    (found,) = (sentence for sentence in getattr(summarise_run(record), where) if "superclass" in sentence)
+    assert found.startswith(words)
 
 
 def comparison(runs: list[Path], out: Path) -> Page:
@@ -513,7 +554,7 @@ def test_runs_are_compared_on_the_same_images(run: Path, tmp_path: Path) -> None
         settings={"lr": 0.5, "branch": {"weights": [2]}},
     )
     page = comparison([run, other], tmp_path / "c.html")
-    assert "other is right most often" in page.text and "more than chance explains" in page.text
+    assert "other is right most often" in page.text and "the choice of test images explains" in page.text
     assert re.search(r"branch\.weights not set 2", page.text) and re.search(r"lr not set 0\.5", page.text)
     assert "layer1 run 2 66.7 % 1.00 layer1 other 2 66.7 % 1.00" in page.text
     assert "layer3 run 6" in page.text and "layer3 other" not in page.text
@@ -530,6 +571,42 @@ def test_seeds_give_a_mean_and_a_deviation(tmp_path: Path) -> None:
     assert f"+{np.mean(gains):.2f} ± {np.std(gains, ddof=1):.2f} points" in page.text
     top1 = [entry["JP"]["top1"] for entry in figures]
     assert f"JP {np.mean(top1):.2f} ± {np.std(top1, ddof=1):.2f}" in page.text
+    low, high = sps.t.interval(0.95, 2, np.mean(gains), sps.sem(gains))
+    assert f"interval of {low:+.2f} to {high:+.2f}".replace("-", "−") in page.text
+    assert "Which score finds the errors?" not in page.text and "Are the maps true?" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("branches", "main", "words"),
+    [
+        ((0.80, 0.81, 0.82), (0.70, 0.71, 0.72), "they help to find errors"),
+        ((0.70, 0.71, 0.72), (0.80, 0.81, 0.82), "they make it harder"),
+        ((0.70, 0.90, 0.75), (0.71, 0.80, 0.80), "they do not help to find errors beyond chance"),
+    ],
+)
+def test_seeds_say_where_branches_do_not_help(
+    tmp_path: Path, branches: tuple[float, ...], main: tuple[float, ...], words: str
+) -> None:
+    runs = [made_run(tmp_path / f"g{seed}", names_of(6), seed=seed) for seed in range(3)]
+    for path, ours, alone in zip(runs, branches, main, strict=True):
+        found = measured_later(path)
+        scores = found["selective"]["scores"]
+        scores["JP"] = scores["JP"] | {"auroc": ours}
+        scores["main"] = scores["main"] | {"auroc": alone}
+        scores["energy"] = scores["main"] | {"auroc": 0.99}
+        (path / "eval" / "metrics.json").write_text(json.dumps(found))
+        areas = {"map": alone, "random": 0.9, "centre": 0.1, "interval": [0.1, 0.2]}
+        deletion = [areas | {"centre_interval": [-0.2, -0.1]}, areas | {"interval": [-0.2, 0.1]}]
+        parts = [{"part": f"p{place}", "deletion": area} for place, area in enumerate(deletion)]
+        (path / "eval" / "explanations.json").write_text(json.dumps({"images": 9, "parts": parts}))
+    page = comparison(runs, tmp_path / "c.html")
+    assert (
+        f"joint probability is best, AUROC {np.mean(branches):.4f} against {np.mean(main):.4f}" in page.text
+    )
+    assert words in page.text
+    assert "in each run: p0 against random maps; no part against a mark in the centre." in page.text
+    assert f"p1 {np.mean(main):.3f} ± {np.std(main, ddof=1):.3f} 0.900 ± 0.000 0.100 ± 0.000" in page.text
+    assert "NLL: JP less the main classifier with a fitted temperature ±0.0000" in page.text
 
 
 def test_runs_on_other_images_are_not_paired(run: Path, tmp_path: Path) -> None:

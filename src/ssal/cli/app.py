@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -81,17 +81,39 @@ app.command("demo", help=demo.HELP)(demo.demo)
 app.command("doctor", help=doctor.HELP)(doctor.doctor)
 
 
+# It comes with typer, from a place that depends on the version.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def _usage(error: Any) -> str:
+    """A wrong command line in one line; the help of a command that was given nothing, as it is."""
+    message: str = error.format_message()
+    if "\n" in message:
+        return message
+    place = error.ctx.command_path if error.ctx else "ssal"
+    return f"ssal: {message[:1].lower()}{message[1:].rstrip('.')}; see {place} --help"
+
+
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted, 143 terminated."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
-        app(arguments)
+        # Typer's own way to end takes four lines to say what was wrong.
+        sys.exit(app(arguments, prog_name="ssal", standalone_mode=False))
     except SsalError as error:
         if debug:
             raise
         complain(f"ssal: {error}")
         sys.exit(2)
+    except _UsageError as error:
+        if debug:
+            raise
+        complain(_usage(error))
+        sys.exit(2)
+    except typer.Abort:
+        complain("ssal: aborted")
+        sys.exit(1)
     except BrokenPipeError:
         # The reader of our output went away, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

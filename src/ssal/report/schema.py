@@ -143,13 +143,35 @@ class BackOff(_Loose):
 
 
 class Area(_Loose):
-    """Area under a curve: of the map, of random maps, of a blob in the centre, and map less random."""
+    """Area under a curve: of the map, of random maps, of a blob in the centre.
+
+    The difference to random maps is above 0 where the map is better; 95 % intervals of it, and of the
+    difference to the centre.
+    """
 
     map: float | None = None
     random: float | None = None
     centre: float | None = None
     difference: float | None = None
     interval: list[float] | None = None
+    centre_interval: list[float] | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Against random maps: `better`, `worse`, `no difference`, or nothing where that is not known."""
+        return _verdict(self.interval)
+
+    @property
+    def centre_verdict(self) -> str:
+        """The same against a mark in the centre."""
+        return _verdict(self.centre_interval)
+
+
+def _verdict(interval: list[float] | None) -> str:
+    if interval is None or len(interval) != 2:
+        return ""
+    low, high = interval
+    return "better" if low > 0 else "worse" if high < 0 else "no difference"
 
 
 class PartCheck(_Loose):

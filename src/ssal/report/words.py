@@ -8,10 +8,12 @@ from typing import Any
 
 from scipy.stats import hypergeom
 
+from ssal.metrics import calibration_gain
 from ssal.report.names import clipped
 from ssal.report.numbers import decimals, duration, plural, share, signed, tied
 from ssal.report.paired import Paired, compare_paired
 from ssal.report.reading import Record
+from ssal.report.schema import Area, Explanations
 from ssal.report.sections.agreement import levels
 from ssal.report.sections.confusion import chance_share
 from ssal.run.verdict import error_detection_line, guarantee_line
@@ -21,6 +23,12 @@ _OPPONENTS = {
     "TR_scaled": "the main classifier with a fitted temperature",
     "TR": "the main classifier",
 }
+# A gain of less than this share is a little one, however sure.
+_NOTABLE = 0.02
+# Those that predict without branches.
+_ALONE = {"baseline": "the baseline", "TR": "the main classifier alone"}
+# Exponents below this are shown as 0.000: what such a branch says moves no answer that is not a tie.
+_SILENT = 5e-4
 
 
 @dataclass
@@ -76,7 +84,7 @@ def _headline(record: Record) -> str:
     if paired is None:
         return f"With branches the network gets {figures}."
     if paired.better:
-        return f"With branches the network gets {figures}: more than chance explains."
+        return f"With branches the network gets {figures}: more than the choice of test images explains."
     if paired.worse:
         return f"The branches cost accuracy here: the network gets {figures}."
     return f"With branches the network gets {figures}: a difference that may be chance."
@@ -126,7 +134,8 @@ def _likelihood(record: Record, summary: Summary) -> None:
             continue
         figures = f"NLL {decimals(joint, 3)} against {decimals(other, 3)} of {name}"
         if gain.low > 0:
-            summary.brings.append(f"Better probabilities: {figures}.")
+            little = "A little better" if gain.mean < _NOTABLE * other else "Better"
+            summary.brings.append(f"{little} probabilities: {figures}.")
         elif gain.high < 0:
             summary.lacks.append(f"Worse probabilities: {figures}.")
         else:
@@ -148,14 +157,24 @@ def _nll(record: Record, way: str) -> float | None:
 
 
 def _calibration(record: Record, summary: Summary) -> None:
-    base, joint = record.metrics.baseline, record.metrics.JP
-    if base is None or base.ece is None or joint.ece is None:
+    """Against the better calibrated of the two that need no branches to predict, and beyond chance."""
+    predictions, ways = record.predictions, record.metrics.ways
+    errors = {way: ways[way].ece for way in _ALONE if way in ways and ways[way].ece is not None}
+    joint = record.metrics.JP.ece
+    if predictions is None or joint is None or not errors.keys() <= predictions.answers.keys():
         return
-    better = joint.ece < base.ece
-    (summary.brings if better else summary.lacks).append(
-        f"Calibration: ECE {decimals(joint.ece)} % instead of {decimals(base.ece)} % of the baseline"
-        + ("." if better else ": no better.")
-    )
+    other, error = min(errors.items(), key=lambda entry: entry[1] or 0.0, default=(None, None))
+    if other is None:
+        return
+    ours, theirs = ((predictions.probabilities[way], predictions.right(way)) for way in ("JP", other))
+    gain = calibration_gain(ours, theirs)
+    figures = f"ECE {decimals(joint)} % against {decimals(error)} % of {_ALONE[other]}"
+    if gain.low > 0:
+        summary.brings.append(f"Better calibrated: {figures}.")
+    elif gain.high < 0:
+        summary.lacks.append(f"Worse calibrated: {figures}.")
+    else:
+        summary.lacks.append(f"Calibration no better: {figures}, which may be chance.")
 
 
 def _errors(record: Record, summary: Summary) -> None:
@@ -193,31 +212,52 @@ def _severity(record: Record, summary: Summary) -> None:
     base, joint = (record.severity.get(way) for way in ("baseline", "JP"))
     if base is None or joint is None:
         return
-    (summary.brings if joint < base else summary.lacks).append(
-        f"Mistakes that leave the true superclass: {100 * (joint - 1):.1f} % instead of "
-        f"{100 * (base - 1):.1f} % of the baseline's{'.' if joint < base else ': no milder.'}"
+    predictions = record.predictions
+    if predictions is None or "baseline" not in predictions.answers:
+        return
+    before, after = (
+        (100 * (severity - 1), int((~predictions.right(way)).sum()))
+        for way, severity in (("baseline", base), ("JP", joint))
     )
+    figures = (
+        f"{after[0]:.1f} % of the mistakes leave the true superclass, {before[0]:.1f} % of the baseline's"
+    )
+    if _more_often(before, after):
+        summary.brings.append(f"Milder mistakes: {figures}.")
+    elif _more_often(after, before):
+        summary.lacks.append(f"Graver mistakes: {figures}.")
+    else:
+        summary.lacks.append(f"Mistakes no milder: {figures}, which may be chance.")
 
 
 def _maps(record: Record, summary: Summary) -> None:
     if record.explanations is None:
         return
-    verdicts = {
-        clipped(part.part, 24): [
-            area.interval[0] > 0
-            for area in (part.deletion, part.insertion)
-            if area is not None and area.interval is not None and len(area.interval) == 2
-        ]
-        for part in record.explanations.parts
-    }
-    good = [name for name, tests in verdicts.items() if tests and all(tests)]
-    poor = [name for name, tests in verdicts.items() if tests and not all(tests)]
+    good, poor = _beating(record.explanations, lambda area: area.verdict)
     if good:
         summary.brings.append(f"Maps that beat random ones in deletion and insertion: {', '.join(good)}.")
     if poor:
         summary.lacks.append(
             f"Maps that do not beat random ones in both deletion and insertion: {', '.join(poor)}."
         )
+    # Most subjects are in the middle: a map that finds no more than that is little of an explanation.
+    _, central = _beating(record.explanations, lambda area: area.centre_verdict)
+    if central:
+        summary.lacks.append(
+            "Maps that do not beat a mark in the centre of the image in both deletion and insertion: "
+            f"{', '.join(central)}."
+        )
+
+
+def _beating(checks: Explanations, verdict: Callable[[Area], str]) -> tuple[list[str], list[str]]:
+    """The parts whose map is better in all that was tested, and those whose is not."""
+    found: tuple[list[str], list[str]] = ([], [])
+    for part in checks.parts:
+        words = [verdict(area) for area in (part.deletion, part.insertion) if area is not None]
+        tested = [word for word in words if word]
+        if tested:
+            found[any(word != "better" for word in tested)].append(clipped(part.part, 24))
+    return found
 
 
 def _agreement(record: Record, summary: Summary) -> None:
@@ -235,19 +275,19 @@ def _agreement(record: Record, summary: Summary) -> None:
             f"where {everyone} with the answer ({share(full.images, len(predictions))} of the images) it is "
             f"right in {decimals(full.accuracy, 1)} %, elsewhere in {decimals(right, 1)} %."
         )
-        if _more_often_right((full.accuracy, full.images), (right, rest)):
+        if _more_often((full.accuracy, full.images), (right, rest)):
             summary.brings.append(f"A warning with every prediction: {figures}")
         else:
             summary.lacks.append(f"Agreement of the branches does not tell right from wrong: {figures}")
 
 
-def _more_often_right(first: tuple[float, int], second: tuple[float, int]) -> bool:
-    """Whether the first share, of (percent, images), is larger beyond chance (Fisher's exact test, 5 %)."""
-    (right, images), (other_right, other_images) = (
+def _more_often(first: tuple[float, int], second: tuple[float, int]) -> bool:
+    """Whether the first share, of (percent, images), is larger beyond chance (Fisher's exact test, 2.5 %)."""
+    (hits, images), (other_hits, other_images) = (
         (round(percent * images / 100), images) for percent, images in (first, second)
     )
-    chance = hypergeom.sf(right - 1, images + other_images, right + other_right, images)
-    return float(chance) < 0.05
+    chance = hypergeom.sf(hits - 1, images + other_images, hits + other_hits, images)
+    return float(chance) < 0.025
 
 
 def _groups(record: Record, summary: Summary) -> None:
@@ -269,11 +309,12 @@ def _groups(record: Record, summary: Summary) -> None:
 
 
 def _branches(record: Record, summary: Summary) -> None:
-    silent = [clipped(branch.tap, 24) for branch in record.metrics.branches if branch.exponent == 0]
+    silent = [clipped(branch.tap, 24) for branch in record.metrics.branches if branch.exponent < _SILENT]
     if silent:
-        verb = "has" if len(silent) == 1 else "have"
+        verb, whose = ("has", "its") if len(silent) == 1 else ("have", "their")
         summary.lacks.append(
-            f"{' and '.join(silent)} {verb} exponent 0: on held-out images the vote added nothing."
+            f"{' and '.join(silent)} {verb} an exponent of 0.000: on held-out images {whose} vote added "
+            "nothing."
         )
 
 

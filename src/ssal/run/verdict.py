@@ -86,8 +86,10 @@ def _baseline_finds(found: Mapping[str, Any]) -> str:
     score, gain = found["scores"].get("baseline"), found["gain"].get("baseline")
     if score is None or gain is None or score["auroc"] is None:
         return ""
-    word = "no different" if gain["low"] <= 0 <= gain["high"] else "worse" if gain["low"] > 0 else "better"
-    return f"; baseline {score['auroc']:.3f}, {score['aurc']:.4f}, {word}"
+    # Its errors are others: the areas compare, which count accuracy as well; the AUROC do not.
+    by_chance = gain["low"] <= 0 <= gain["high"]
+    word = "which may be chance" if by_chance else f"a {'larger' if gain['low'] > 0 else 'smaller'} area"
+    return f"; baseline on its own answers {score['auroc']:.3f}, {score['aurc']:.4f}, {word}"
 
 
 def guarantee_line(metrics: Mapping[str, Any]) -> str | None:

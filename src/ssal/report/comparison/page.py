@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,13 @@ from ssal.report.comparison.differences import (
     same_samples,
 )
 from ssal.report.comparison.labels import run_labels
+from ssal.report.comparison.seeds import (
+    gain_over_seeds,
+    map_rows,
+    score_rows,
+    spread_rows,
+)
+from ssal.report.comparison.seedwords import seed_sentences
 from ssal.report.names import clipped
 from ssal.report.numbers import decimals, signed, tied
 from ssal.report.page import render_page
@@ -26,26 +32,6 @@ from ssal.report.sections.results import result_rows
 
 # More lines than this in one chart are not told apart.
 _MOST = 8
-
-
-def spread_rows(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
-    """Mean ± standard deviation over the runs of top-1, top-5, NLL and ECE, for each way of prediction."""
-    rows: list[tuple[str, list[str]]] = []
-    for way in records[0].metrics.ways:
-        found = [record.metrics.ways[way] for record in records if way in record.metrics.ways]
-        if len(found) < len(records):
-            continue
-        cells: list[str] = []
-        for name, digits in (("top1", 2), ("top5", 2), ("nll", 3), ("ece", 2)):
-            values = [value for entry in found if (value := getattr(entry, name)) is not None]
-            whole = len(values) == len(found)
-            cells.append(
-                f"{decimals(statistics.mean(values), digits)} ± {decimals(statistics.stdev(values), digits)}"
-                if whole
-                else "–"
-            )
-        rows.append((way, cells))
-    return rows
 
 
 def headline(records: Sequence[Record], labels: Sequence[str], differences: Sequence[Difference]) -> str:
@@ -63,7 +49,9 @@ def headline(records: Sequence[Record], labels: Sequence[str], differences: Sequ
     paired = next((entry.paired for entry in differences if (entry.run, entry.way) == (best, "JP")), None)
     if paired is None:
         return f"{text}."
-    verdict = "more than chance explains" if paired.better else "a difference that may be chance"
+    verdict = (
+        "more than the choice of test images explains" if paired.better else "a difference that may be chance"
+    )
     return f"{text} ({signed(paired.difference)} points): {verdict}."
 
 
@@ -73,12 +61,13 @@ def _over_seeds(records: Sequence[Record]) -> str:
         for record in records
         if record.metrics.baseline is not None
     ]
-    better = sum(gain > 0 for gain in gains)
-    often = "each" if better == len(gains) else str(better) if better else "none"
+    found = gain_over_seeds(gains)
+    often = "each" if found.above == found.runs else str(found.above) if found.above else "none"
+    verdict = "may be chance" if found.low <= 0 <= found.high else "is more than the choice of seeds explains"
     return (
-        f"Over {len(records)} seeds the joint prediction differs from the baseline by "
-        f"{signed(statistics.mean(gains))} ± {decimals(statistics.stdev(gains))} points; "
-        f"it is better in {often} of {len(records)} runs."
+        f"Over {found.runs} seeds the joint prediction differs from the baseline by "
+        f"{signed(found.mean)} ± {decimals(found.deviation)} points, better in {often} of {found.runs} runs: "
+        f"with a 95 % interval of {signed(found.low)} to {signed(found.high)}, that {verdict}."
     )
 
 
@@ -86,6 +75,7 @@ def render_comparison(records: Sequence[Record]) -> str:
     """The page as text."""
     labels = run_labels([record.path for record in records])
     differences = paired_differences(records)
+    repeated = only_seeds_differ(records)
     charts = [paired_chart(differences, labels, way) for way in ("baseline", "TR", "JP")]
     return render_page(
         "compare.html",
@@ -98,7 +88,10 @@ def render_comparison(records: Sequence[Record]) -> str:
             if number and not same_samples(records[0], record)
         ],
         tables=[result_rows(record) for record in records],
-        spread=spread_rows(records) if only_seeds_differ(records) else [],
+        spread=spread_rows(records) if repeated else [],
+        sentences=[tied(sentence) for sentence in seed_sentences(records)] if repeated else [],
+        scores=score_rows(records) if repeated else [],
+        maps=map_rows(records) if repeated else [],
         differences=differences,
         paired=[chart for chart in charts if chart is not None],
         settings=differing_settings(records),

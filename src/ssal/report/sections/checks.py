@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ssal.report.charts import Line, draw_lines, label_axes, name_ends, new_chart
 from ssal.report.names import clipped
@@ -19,33 +18,9 @@ from ssal.text import visible
 _MAPS = {"": ("map", "JP"), "_random": ("random", "baseline"), "_centre": ("centre", "LC")}
 
 
-@dataclass(frozen=True)
-class Contest:
-    """A map against random ones: areas, how much better the map is, and whether the interval says so."""
-
-    part: str
-    map: float | None
-    random: float | None
-    centre: float | None
-    difference: float | None
-    interval: list[float] | None
-
-    @property
-    def verdict(self) -> str:
-        """`better`, `worse` or `no difference`."""
-        if self.interval is None or len(self.interval) != 2:
-            return ""
-        low, high = self.interval
-        return "better" if low > 0 else "worse" if high < 0 else "no difference"
-
-
-def _contests(parts: Sequence[PartCheck], test: str) -> list[Contest]:
+def _contests(parts: Sequence[PartCheck], test: str) -> list[tuple[str, Area]]:
     areas: list[tuple[PartCheck, Area | None]] = [(part, getattr(part, test)) for part in parts]
-    return [
-        Contest(clipped(part.part, 24), area.map, area.random, area.centre, area.difference, area.interval)
-        for part, area in areas
-        if area is not None
-    ]
+    return [(clipped(part.part, 24), area) for part, area in areas if area is not None]
 
 
 def _curves(check: PartCheck, test: str, number: int) -> Chart | None:

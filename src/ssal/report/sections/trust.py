@@ -86,6 +86,19 @@ def _promises(record: Record) -> list[PromiseRow]:
     return sorted(rows, key=lambda row: row.risk)
 
 
+def _impossible(rows: list[PromiseRow]) -> dict[str, list[float]]:
+    """The risks that cannot be promised: at all, or of one kind of answers only."""
+    kinds = {row.kind for row in rows}
+    found: dict[str, list[float]] = {}
+    for risk in dict.fromkeys(row.risk for row in rows):
+        refused = {row.kind for row in rows if row.risk == risk and not row.promise.possible}
+        if refused:
+            found.setdefault(
+                "at all" if refused == kinds else f"where each answer is {min(refused)}", []
+            ).append(risk)
+    return found
+
+
 def trust(record: Record) -> Section | None:
     """The section on probabilities and abstaining; None if there is nothing to show."""
     scores = _scores(record)
@@ -114,7 +127,7 @@ def trust(record: Record) -> Section | None:
             ],
             "measured": record.selective is not None,
             "promises": [row for row in promises if row.promise.possible],
-            "impossible": sorted({row.risk for row in promises if not row.promise.possible}),
+            "impossible": _impossible(promises),
             "terms": promises[0].promise if promises else None,
             "back_off": [
                 chart

@@ -1,0 +1,148 @@
+"""What runs that differ in their seed only say together, in sentences."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from ssal.report.comparison.seeds import (
+    Gain,
+    Value,
+    deletion_areas,
+    gain_over_seeds,
+    score_values,
+    shared_scores,
+)
+from ssal.report.numbers import decimals, signed
+from ssal.report.reading import Record
+from ssal.selective import score_words
+
+# A gain of less than this share is a little one, however sure.
+_NOTABLE = 0.02
+# Scores that are there without branches; the rest ask them.
+ALONE = ("baseline", "TR", "main", "energy")
+
+
+def seed_sentences(records: Sequence[Record]) -> list[str]:
+    """What holds over the seeds, and what another seed may undo; what was not measured is left out."""
+    sentences: list[str] = []
+    for make in (_accuracy, _likelihood, _calibration, _detection, _maps):
+        sentence = make(records)
+        if sentence is not None:
+            sentences.append(sentence)
+    return sentences
+
+
+def _differences(
+    records: Sequence[Record], ours: Callable[[Record], Value], other: Callable[[Record], Value]
+) -> Gain | None:
+    pairs = [(ours(record), other(record)) for record in records]
+    known = [mine - theirs for mine, theirs in pairs if mine is not None and theirs is not None]
+    return gain_over_seeds(known) if len(known) == len(records) > 1 else None
+
+
+def _shown(gain: Gain, digits: int = 2) -> str:
+    return f"{signed(gain.mean, digits)}, 95 % interval {_interval(gain, digits)}"
+
+
+def _interval(gain: Gain, digits: int) -> str:
+    return f"{signed(gain.low, digits)} to {signed(gain.high, digits)}"
+
+
+def _accuracy(records: Sequence[Record]) -> str | None:
+    trained = _differences(
+        records,
+        lambda r: r.metrics.TR.top1,
+        lambda r: r.metrics.baseline.top1 if r.metrics.baseline else None,
+    )
+    voted = _differences(records, lambda r: r.metrics.JP.top1, lambda r: r.metrics.TR.top1)
+    if trained is None or voted is None:
+        return None
+    if voted.low > 0:
+        verdict = "the vote helps"
+    else:
+        verdict = "the vote harms" if voted.high < 0 else "the vote does not help beyond chance"
+    return (
+        f"Accuracy, in points: joint training {_shown(trained)}; the vote of the branches on top of it "
+        f"{_shown(voted)}: {verdict}."
+    )
+
+
+def _likelihood(records: Sequence[Record]) -> str | None:
+    way = "TR_scaled" if all("TR_scaled" in record.calibration for record in records) else "TR"
+    other = "the main classifier" + (" with a fitted temperature" if way == "TR_scaled" else "")
+
+    def nll(name: str) -> Callable[[Record], Value]:
+        return lambda r: r.calibration[name].nll if name in r.calibration else None
+
+    return _lower(records, nll("JP"), nll(way), "NLL", other, 4)
+
+
+def _calibration(records: Sequence[Record]) -> str | None:
+    return _lower(records, lambda r: r.metrics.JP.ece, lambda r: r.metrics.TR.ece, "ECE, in points", None, 2)
+
+
+def _lower(
+    records: Sequence[Record],
+    ours: Callable[[Record], Value],
+    other: Callable[[Record], Value],
+    what: str,
+    whose: str | None,
+    digits: int,
+) -> str | None:
+    """A sentence on a figure that is good if it is small: of JP, less that of the main classifier."""
+    gain = _differences(records, ours, other)
+    if gain is None:
+        return None
+    against = whose or "the main classifier alone"
+    if gain.high < 0:
+        known = [value for record in records if (value := other(record)) is not None]
+        little = " a little" if -gain.mean < _NOTABLE * statistics.mean(known) else ""
+        verdict = f"the branches help{little}"
+    else:
+        verdict = "the branches harm" if gain.low > 0 else "the branches do not help beyond chance"
+    return f"{what}: JP less {against} {_shown(gain, digits)}: {verdict}."
+
+
+def _detection(records: Sequence[Record]) -> str | None:
+    """The score of the branches that is best on average, against the main classifier on the same answers."""
+    means: dict[str, float] = {}
+    for name in shared_scores(records):
+        values = [value for value in score_values(records, name, "auroc") if value is not None]
+        if len(values) == len(records):
+            means[name] = statistics.mean(values)
+    asked = [name for name in means if name not in ALONE]
+    if "main" not in means or not asked:
+        return None
+    best = max(asked, key=lambda name: means[name])
+    gain = gain_over_seeds(
+        [
+            mine - theirs
+            for mine, theirs in zip(
+                score_values(records, best, "auroc"), score_values(records, "main", "auroc"), strict=True
+            )
+            if mine is not None and theirs is not None
+        ]
+    )
+    if gain.low > 0:
+        verdict = "they help to find errors"
+    else:
+        verdict = "they make it harder" if gain.high < 0 else "they do not help to find errors beyond chance"
+    return (
+        f"Error detection: of the scores that ask the branches, {score_words(best)} is best, AUROC "
+        f"{decimals(means[best], 4)} against {decimals(means['main'], 4)} of the main classifier on the same "
+        f"answers ({_shown(gain, 4)}): {verdict}."
+    )
+
+
+def _maps(records: Sequence[Record]) -> str | None:
+    found = deletion_areas(records)
+    if not found:
+        return None
+    texts: list[str] = []
+    for key, opponent in (("verdict", "random maps"), ("centre_verdict", "a mark in the centre")):
+        always = [
+            name for name, areas in found.items() if all(getattr(area, key) == "better" for area in areas)
+        ]
+        texts.append(f"{', '.join(always) or 'no part'} against {opponent}")
+    return f"Maps that are better in deletion in each run: {'; '.join(texts)}."
