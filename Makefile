@@ -10,7 +10,7 @@ VERSIONS := $(VENV)/versions.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
-.PHONY: demo test lint slow bench lock audit clean
+.PHONY: demo test lint slow bench growth lock audit clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/ssal train glyphs
@@ -30,6 +30,10 @@ slow: $(DEV_STAMP)
 # For a machine that does nothing else; prints a line for each ratio, writes benchmarks.md.
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/run_all.py
+
+# Likewise; draws how costs grow, see docs/performance.md.
+growth: $(DEV_STAMP)
+	$(BIN)/python benchmarks/growth.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

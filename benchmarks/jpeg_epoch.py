@@ -10,6 +10,7 @@ from PIL import Image
 
 one_thread()
 
+import material  # noqa: E402
 from memory_epoch import epoch, repeated  # noqa: E402
 
 from ssal.backbones import create_backbone  # noqa: E402
@@ -39,6 +40,7 @@ def main() -> None:
         ],
     )
     keep_freed_memory()
+    precision = material.precision(given.width)
     with tempfile.TemporaryDirectory() as name:
         write_folder(Path(name), given.images, given.side)
         data = open_data(name, image_size=given.size)
@@ -58,13 +60,20 @@ def main() -> None:
                 pass
 
         sides = {
-            "training": lambda: epoch(train, network(), held_out),
-            "computing": lambda: epoch(partial(repeated, train), network(), held_out),
+            "training": lambda: epoch(train, network(), held_out, precision),
+            "computing": lambda: epoch(partial(repeated, train), network(), held_out, precision),
             "decoding": lambda: seconds(decode)() / images,
         }
         figures = take_turns(sides, given.rounds)
     figures["larger"] = [max(pair) for pair in zip(figures["computing"], figures["decoding"], strict=True)]
-    settings = {"width": given.width, "files": given.images, "side": given.side, "input": given.size}
+    settings = {
+        "width": given.width,
+        "files": given.images,
+        "side": given.side,
+        "input": given.size,
+        "precision": precision,
+        "unit": "s/image",
+    }
     ratio = paired_ratio(figures, "training", "larger")
     target = 1.05
     Ratio("epoch from JPEG ÷ larger part", ratio, target, "at most", medians(figures), settings).print()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ import torch
 from ssal import Branch, Grouping, SSALModel
 from ssal.backbones import create_backbone
 from ssal.data import ArraySet, Augmentation, Preprocess, eval_loader, train_loader
+from ssal.joint import Exponents
+from ssal.run.saved import BackboneSpec, SavedModel
 from ssal.taps import choose_taps
+from ssal.training import Precision, choose_precision
 
 SHAPE = (3, 32, 32)
 MEAN, STD = (0.507, 0.487, 0.441), (0.267, 0.256, 0.276)
@@ -39,6 +42,20 @@ def network(
     taps = choose_taps(backbone, len(groups), SHAPE) if groups else ()
     branches = [Branch(tap, Grouping.random(classes, k, seed=0)) for tap, k in zip(taps, groups, strict=True)]
     return SSALModel(backbone, branches, SHAPE)
+
+
+@cache
+def precision(width: int, batch_size: int = 128) -> Precision:
+    """What `--precision auto` takes here: without the instructions, bfloat16 is many times slower."""
+    return choose_precision(network(width), batch_size)
+
+
+def saved(width: int, groups: tuple[int, ...] = (20, 33, 50)) -> SavedModel:
+    """An untrained model with branches, as a run would save it."""
+    spec = BackboneSpec(name="resnet18_cifar", num_classes=100, in_chans=3, input_size=SHAPE[1:], width=width)
+    names = tuple(str(name) for name in range(100))
+    model = network(width, groups).eval()
+    return SavedModel(model, spec, names, preprocess(), Exponents(1.0, (0.3,) * len(groups)))
 
 
 def train_batches(data: ArraySet, batch_size: int, **more: Any) -> partial[Any]:

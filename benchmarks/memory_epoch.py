@@ -10,7 +10,7 @@ one_thread()
 import material  # noqa: E402
 
 from ssal.model import SSALModel  # noqa: E402
-from ssal.training import EpochRow, TrainingPlan, fit, keep_freed_memory  # noqa: E402
+from ssal.training import EpochRow, Precision, TrainingPlan, fit, keep_freed_memory  # noqa: E402
 
 
 class Repeated:
@@ -34,24 +34,25 @@ def repeated(factory: Any, *, rank: int, world_size: int) -> Repeated:
     return Repeated(factory(rank=rank, world_size=world_size))
 
 
-def epoch(factory: Any, network: SSALModel, held_out: Any) -> float:
+def epoch(factory: Any, network: SSALModel, held_out: Any, precision: Precision) -> float:
     """Seconds per image of one epoch of `fit`, validation left out."""
     rows: list[EpochRow] = []
-    fit(network, factory, held_out, TrainingPlan(epochs=1, precision="bf16"), on_epoch=rows.append)
+    fit(network, factory, held_out, TrainingPlan(epochs=1, precision=precision), on_epoch=rows.append)
     return 1 / rows[0].images_per_second
 
 
 def main() -> None:
     given = arguments(5, [("width", int, 16, "channels"), ("images", int, 3840, "images an epoch")])
     keep_freed_memory()
+    precision = material.precision(given.width)
     data = material.images(given.images)
     train, held_out = material.train_batches(data, 128), material.eval_batches(data.select(range(250)))
     sides = {
-        "memory": lambda: epoch(train, material.network(given.width), held_out),
-        "cached": lambda: epoch(partial(repeated, train), material.network(given.width), held_out),
+        "memory": lambda: epoch(train, material.network(given.width), held_out, precision),
+        "cached": lambda: epoch(partial(repeated, train), material.network(given.width), held_out, precision),
     }
     figures = take_turns(sides, given.rounds)
-    settings = {"width": given.width, "images": given.images, "unit": "s/image"}
+    settings = {"width": given.width, "images": given.images, "precision": precision, "unit": "s/image"}
     ratio = paired_ratio(figures, "memory", "cached")
     Ratio("epoch from memory ÷ cached batch", ratio, 1.02, "at most", medians(figures), settings).print()
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from ssal.data import ArraySet
+from ssal.training import Precision
 
 _CROP = 5
 
@@ -58,7 +59,13 @@ def _torchvision_loader(data: ArraySet, batch_size: int, workers: int) -> DataLo
     )
 
 
-def plain_torch(network: nn.Module, data: ArraySet, batch_size: int, workers: int) -> Iterator[float]:
+def plain_torch(
+    network: nn.Module,
+    data: ArraySet,
+    batch_size: int,
+    workers: int,
+    criterion: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+) -> Iterator[float]:
     """Images per second, epoch after epoch, of a loop in single precision with torchvision's transforms."""
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     loader = _torchvision_loader(data, batch_size, workers)
@@ -67,15 +74,17 @@ def plain_torch(network: nn.Module, data: ArraySet, batch_size: int, workers: in
         started, count = time.perf_counter(), 0
         for images, targets in loader:
             optimizer.zero_grad()
-            loss = F.cross_entropy(network(images), targets)
+            loss = criterion(network(images), targets)
             loss.backward()
             optimizer.step()
             count += len(targets)
         yield count / (time.perf_counter() - started)
 
 
-def timm_parts(network: nn.Module, data: ArraySet, batch_size: int, workers: int) -> Iterator[float]:
-    """Likewise with timm's loader, augmentation and optimiser, in bfloat16 as `train.py --amp` has it."""
+def timm_parts(
+    network: nn.Module, data: ArraySet, batch_size: int, workers: int, precision: Precision
+) -> Iterator[float]:
+    """Likewise with timm's loader, augmentation and optimiser; for bfloat16 as `train.py --amp` has it."""
     loader = create_loader(
         _Pictures(data),
         (3, 32, 32),
@@ -95,7 +104,7 @@ def timm_parts(network: nn.Module, data: ArraySet, batch_size: int, workers: int
     while True:
         started, count = time.perf_counter(), 0
         for images, targets in loader:
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
                 loss = F.cross_entropy(network(images.contiguous(memory_format=torch.channels_last)), targets)
             optimizer.zero_grad()
             loss.backward()

@@ -12,10 +12,14 @@ from harness import arguments
 _SCRIPTS = (
     "training_throughput",
     "branch_step",
+    "hidden_copies",
     "light_flops",
     "memory_epoch",
     "jpeg_epoch",
+    "memory_growth",
+    "folder_start",
     "joint_probability",
+    "main_prediction",
     "exported_inference",
     "grouping_dense",
     "grouping_sparse",
@@ -34,6 +38,7 @@ def row(ratio: dict[str, Any]) -> str:
 def main() -> None:
     given = arguments(0, [("out", Path, Path("benchmarks.md"), "file of the table")])
     folder = Path(__file__).parent
+    begun = time.perf_counter()
     lines = ["| ratio | measured | target | reached | medians |", "|---|---|---|---|---|"]
     for name in _SCRIPTS:
         started = time.perf_counter()
@@ -45,6 +50,7 @@ def main() -> None:
         lines += [row(json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
         given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"all: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -242,6 +242,25 @@ def test_probes_leave_the_model_alone() -> None:
     assert all(parameter.grad is None for parameter in subject.parameters())
 
 
+@pytest.mark.parametrize(
+    ("few", "many", "chosen", "batches"),
+    [(9.0, 9.0, "32", [8]), (1.5, 0.9, "bf16", [8, 64]), (1.5, 0.97, "32", [8, 64])],
+)
+def test_bfloat16_in_software_is_not_tried_on_a_full_batch(
+    monkeypatch: pytest.MonkeyPatch, few: float, many: float, chosen: str, batches: list[int]
+) -> None:
+    tried: list[int] = []
+
+    def times(model: object, batch: int, precisions: list[str], steps: int) -> list[float]:
+        assert precisions == ["32", "bf16"]
+        tried.append(batch)
+        return [1.0, few if batch == 8 else many]
+
+    monkeypatch.setattr("ssal.training.probe._step_times", times)
+    assert choose_precision(None, 128) == chosen  # type: ignore[arg-type]
+    assert tried == batches
+
+
 def test_objectives_take_turns_on_each_batch() -> None:
     """Two objectives are two optimiser steps a batch, as a plain loop of torch does them."""
 

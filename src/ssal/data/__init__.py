@@ -6,6 +6,7 @@
 | labelled sets, in memory or as files | `items`, `imagesets`, `classes`, `split` |
 | where data come from | `sources` (interface, registry), one module per source, `folder`, `parquet`, `hub` |
 | size, channels, memory, unreadable files | `headers`, `memory`, `unreadable`, `settle`, `bundle` |
+| folders and files that are known from before | `index` |
 | pixels → input of the network | `preprocess` |
 | order and augmentation from (seed, epoch, sample) | `randomness`, `sampler`, `augment` |
 | batches | `loader`, `arrayloader`, `fileloader` |
@@ -15,10 +16,12 @@
 from ssal.data import builtin, cifar100, imagenet, tiny_imagenet  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from ssal.data.augment import Augmentation
 from ssal.data.batch import Batch, BatchLoader
+from ssal.data.blocks import in_chunks_ahead
 from ssal.data.bundle import DataBundle, open_data
 from ssal.data.classes import Hierarchy
 from ssal.data.decode import IMAGE_SUFFIXES, ImageInput, decode_image
 from ssal.data.imagesets import ArraySet, FileSet, ImageSet
+from ssal.data.index import FileIndex
 from ssal.data.loader import eval_loader, train_loader
 from ssal.data.preprocess import Preprocess
 from ssal.data.sampler import epoch_order
@@ -33,6 +36,7 @@ __all__ = [
     "Batch",
     "BatchLoader",
     "DataBundle",
+    "FileIndex",
     "FileSet",
     "Hierarchy",
     "ImageInput",
@@ -47,6 +51,7 @@ __all__ = [
     "eval_loader",
     "find_unreadable",
     "holdout_split",
+    "in_chunks_ahead",
     "open_data",
     "register_source",
     "source_names",

@@ -1,11 +1,13 @@
 """Work over many images in threads; Pillow gives up Python's lock while it decodes."""
 
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _BLOCK = 256
@@ -34,3 +36,31 @@ def each_index(count: int, work: Callable[[int], T | None], workers: int | None 
 
     with ThreadPoolExecutor(workers or available_cores()) as pool:
         yield from chain.from_iterable(pool.map(block, range(0, count, _BLOCK)))
+
+
+def in_chunks_ahead(items: Iterable[S], work: Callable[[S], T], size: int) -> Iterator[list[T]]:
+    """Call `work` for each item in threads, and yield what it returned in order, in lists of `size`.
+
+    While a list is being used, the next one is worked on.
+
+    Args:
+        items: What to work on; drawn from as needed, two lists ahead at most.
+        work: The function; an exception in it is raised where its list is due.
+        size: Items in a list; the last one may have fewer.
+    """
+    source = iter(items)
+    waiting: deque[list[Future[T]]] = deque()
+    pool = ThreadPoolExecutor(available_cores())
+
+    def begin() -> None:
+        if chunk := list(islice(source, size)):
+            waiting.append([pool.submit(work, item) for item in chunk])
+
+    try:
+        begin()
+        while waiting:
+            begin()
+            yield [future.result() for future in waiting.popleft()]
+    finally:
+        # Who stops in the middle need not wait for what is left.
+        pool.shutdown(cancel_futures=True)

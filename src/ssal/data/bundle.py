@@ -8,6 +8,7 @@ from ssal.data.classes import Hierarchy, align_classes, check_trainable, with_en
 from ssal.data.folder import read_folder
 from ssal.data.hub import read_hub
 from ssal.data.imagesets import ImageSet
+from ssal.data.index import FileIndex
 from ssal.data.parquet import has_parquet, read_parquet
 from ssal.data.pixels import Channels, check_channels
 from ssal.data.preprocess import Preprocess, check_image_size
@@ -91,6 +92,7 @@ def open_data(
     check_files: bool | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    index: FileIndex | None = None,
 ) -> DataBundle:
     """Open a data set and check that it can be trained on.
 
@@ -110,6 +112,7 @@ def open_data(
             be read; by default for up to 20,000 of them, and with `skip_bad`.
         image_column: Column of the images in a table; by default found by type and name.
         label_column: Column of the labels in a table; likewise.
+        index: What is known of folders and files from before; what is found is added to it.
 
     Raises:
         InputError: No such name or path, or a setting out of range.
@@ -122,12 +125,14 @@ def open_data(
     """
     if not 0.0 < test_share < 1.0:
         raise InputError(f"test_share must lie between 0 and 1, both excluded; got {test_share}")
+    index = index or FileIndex()
     options = SourceOptions(
         data_dir=None if data_dir is None else _existing(Path(data_dir), "data_dir"),
         seed=seed,
         test_share=test_share,
         image_column=image_column,
         label_column=label_column,
+        index=index,
     )
     raw = _read(str(name_or_path), options)
     train = with_encodable_names(raw.train)
@@ -139,7 +144,7 @@ def open_data(
         channels=raw.channels if channels is None else check_channels(channels),
     )
     check_trainable(raw.train)
-    settled = settle(raw, in_memory=in_memory, skip_bad=skip_bad, check_files=check_files)
+    settled = settle(raw, in_memory=in_memory, skip_bad=skip_bad, check_files=check_files, index=index)
     return DataBundle(
         name=str(name_or_path),
         train=settled.train,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ssal.data.decode import IMAGE_SUFFIXES
 from ssal.data.imagesets import FileSet
+from ssal.data.index import FileIndex, Listing
 from ssal.data.items import FileItems
 from ssal.data.sources import RawData, SourceOptions, split_off_test
 from ssal.errors import DataError
@@ -20,16 +21,16 @@ def read_folder(root: Path, options: SourceOptions) -> RawData:
         DataError: There are no images, or a class folder has none.
     """
     if not _has_parts(root):
-        train, test = split_off_test(read_class_folders(root), options)
+        train, test = split_off_test(read_class_folders(root, options.index), options)
         return RawData(train, test, notes=(_split_note(root, options),))
-    train = read_class_folders(root / "train")
+    train = read_class_folders(root / "train", options.index)
     # A test/ without class folders holds images whose classes are kept secret.
     usable = [name for name in _TEST_FOLDERS if _class_folders(root / name)]
     if not usable:
         kept, test = split_off_test(train, options)
         return RawData(kept, test, notes=(_split_note(root / "train", options),))
     notes = tuple(f"{root / name} is not used: {root / usable[0]} is the test data" for name in usable[1:])
-    return RawData(train, read_class_folders(root / usable[0]), notes=notes)
+    return RawData(train, read_class_folders(root / usable[0], options.index), notes=notes)
 
 
 def _has_parts(root: Path) -> bool:
@@ -41,10 +42,14 @@ def _has_parts(root: Path) -> bool:
     return not (others and flat_images(train) and not _class_folders(train))
 
 
-def read_class_folders(root: Path) -> FileSet:
+def read_class_folders(root: Path, index: FileIndex | None = None) -> FileSet:
     """Collect the images below each subfolder of `root`, whose name is their class; all in sorted order.
 
     Names that begin with a dot, and files whose ending is not that of an image, are passed over.
+
+    Args:
+        root: The folder of class folders.
+        index: What is known of these folders from before.
 
     Raises:
         DataError: There is no class folder, or one has no image below it.
@@ -55,8 +60,9 @@ def read_class_folders(root: Path) -> FileSet:
     paths: list[str] = []
     targets: list[int] = []
     empty: list[str] = []
+    index = index or FileIndex()
     for number, name in enumerate(names):
-        found = sorted(_image_files(root, name))
+        found = sorted(_image_files(root, name, index))
         paths.extend(found)
         targets.extend([number] * len(found))
         if not found:
@@ -82,7 +88,7 @@ def _class_folders(root: Path) -> list[str]:
     )
 
 
-def _image_files(root: Path, start: str) -> Iterator[str]:
+def _image_files(root: Path, start: str, index: FileIndex) -> Iterator[str]:
     """Yield paths below `root` of the images in `start`; links are followed, but into no folder twice."""
     seen: set[tuple[int, int]] = set()
     waiting = [start]
@@ -92,12 +98,23 @@ def _image_files(root: Path, start: str) -> Iterator[str]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        with os.scandir(root / folder) as entries:
-            for entry in entries:
-                if _is_image(entry):
-                    yield f"{folder}/{entry.name}"
-                elif entry.is_dir() and not entry.name.startswith("."):
-                    waiting.append(f"{folder}/{entry.name}")
+        found = index.listing(root / folder, status, _scan)
+        yield from (f"{folder}/{name}" for name in found.images)
+        waiting += [f"{folder}/{name}" for name in found.folders]
+
+
+def _scan(folder: Path) -> Listing:
+    images: list[str] = []
+    folders: list[str] = []
+    links = False
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            links = links or entry.is_symlink()
+            if _is_image(entry):
+                images.append(entry.name)
+            elif entry.is_dir() and not entry.name.startswith("."):
+                folders.append(entry.name)
+    return Listing(tuple(images), tuple(folders), lasting=not links)
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:

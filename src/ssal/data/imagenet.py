@@ -33,12 +33,12 @@ def imagenet(options: SourceOptions) -> RawData:
             " folder with data_dir (--data-dir)"
         )
     root = options.data_dir
-    train = read_class_folders(_first(root, _TRAIN))
+    train = read_class_folders(_first(root, _TRAIN), options.index)
     val = _first(root, _VAL)
     kit = next((root / place for place in _KIT if (root / place / _SYNSETS).is_file()), None)
     wnids, words = ({}, {}) if kit is None else _synsets(kit / _SYNSETS)
     if any(entry.is_dir() for entry in val.iterdir()):
-        test = read_class_folders(val)
+        test = read_class_folders(val, options.index)
     elif kit is None:
         raise DataError(
             f"the images of {str(val)!r} lie in no class folders, and {str(root / _KIT[0])!r}, which lists"

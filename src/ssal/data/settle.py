@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 from ssal.data.classes import check_trainable
 from ssal.data.headers import SMALL_SIDE, common_size, default_channels, default_size, read_headers
 from ssal.data.imagesets import ArraySet, FileSet, ImageSet
+from ssal.data.index import FileIndex
 from ssal.data.memory import fitted, load_pixels, pixel_statistics
 from ssal.data.pixels import Channels
 from ssal.data.preprocess import Preprocess
@@ -38,7 +39,9 @@ class Settled(NamedTuple):
     skipped: tuple[Unreadable, ...]
 
 
-def settle(raw: RawData, *, in_memory: bool | None, skip_bad: bool, check_files: bool | None) -> Settled:
+def settle(
+    raw: RawData, *, in_memory: bool | None, skip_bad: bool, check_files: bool | None, index: FileIndex
+) -> Settled:
     """Bring the images of a source to their final form.
 
     Args:
@@ -46,6 +49,7 @@ def settle(raw: RawData, *, in_memory: bool | None, skip_bad: bool, check_files:
         in_memory: Whether to hold pixels in memory; by default as `ssal.data.bundle.open_data` says.
         skip_bad: Leave out images that cannot be read.
         check_files: Whether to look for such images among files that are not held in memory.
+        index: What is known of the files from before.
 
     Raises:
         DataError: Images cannot be read, or too few are left of a class.
@@ -69,7 +73,7 @@ def settle(raw: RawData, *, in_memory: bool | None, skip_bad: bool, check_files:
         results = [_held(images, unscaled, workers) for images in parts]
     else:
         checked = _to_check(parts, skip_bad, check_files)
-        results = [_streamed(images, channels, checked) for images in parts]
+        results = [_streamed(images, channels, checked, index) for images in parts]
     (train, train_faults), (test, test_faults) = results
     skipped = (*train_faults, *test_faults)
     if skipped and not skip_bad:
@@ -90,9 +94,11 @@ def _to_check(parts: tuple[ImageSet, ...], skip_bad: bool, check_files: bool | N
     return skip_bad or sum(map(len, parts)) <= CHECK_LIMIT if check_files is None else check_files
 
 
-def _streamed(images: ImageSet, channels: Channels, checked: bool) -> tuple[ImageSet, list[Unreadable]]:
+def _streamed(
+    images: ImageSet, channels: Channels, checked: bool, index: FileIndex
+) -> tuple[ImageSet, list[Unreadable]]:
     recoded = images.with_channels(channels) if isinstance(images, FileSet) else images
-    faults = find_unreadable(recoded) if checked else []
+    faults = find_unreadable(recoded, index=index) if checked else []
     return without(recoded, faults), faults
 
 

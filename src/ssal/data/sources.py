@@ -13,11 +13,12 @@ Everything else (class ids, image size, statistics, loading into memory) is done
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssal.data.classes import Hierarchy, check_trainable
 from ssal.data.imagesets import ImageSet
+from ssal.data.index import FileIndex
 from ssal.data.pixels import Channels
 from ssal.data.split import holdout_split
 from ssal.errors import InputError, unknown_name
@@ -33,6 +34,7 @@ class SourceOptions:
         test_share: Share of such data to test on.
         image_column: Column of the images in a table; by default found by type and name.
         label_column: Column of the labels in a table; likewise.
+        index: What is known of folders from before.
     """
 
     data_dir: Path | None = None
@@ -40,6 +42,7 @@ class SourceOptions:
     test_share: float = 0.2
     image_column: str | None = None
     label_column: str | None = None
+    index: FileIndex = field(default_factory=FileIndex)
 
 
 @dataclass(frozen=True, eq=False)

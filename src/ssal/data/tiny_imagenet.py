@@ -31,7 +31,7 @@ def tiny_imagenet(options: SourceOptions) -> RawData:
             f"{str(root)!r} is not Tiny-ImageNet: train/ and val/val_annotations.txt are expected in it"
         )
     words = _words(root / "words.txt")
-    train = with_words(read_class_folders(root / "train"), words)
+    train = with_words(read_class_folders(root / "train", options.index), words)
     annotations = root / "val" / "val_annotations.txt"
     entries = [line.split("\t") for line in read_lines(annotations)]
     short = [entry for entry in entries if len(entry) < 2]

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from ssal.data.blocks import each_index
 from ssal.data.decode import open_image
 from ssal.data.imagesets import ArraySet, ImageSet
+from ssal.data.index import FileIndex
 from ssal.errors import DataError
 
 
@@ -26,7 +29,9 @@ class Unreadable:
     message: str
 
 
-def find_unreadable(images: ImageSet, *, workers: int | None = None) -> list[Unreadable]:
+def find_unreadable(
+    images: ImageSet, *, workers: int | None = None, index: FileIndex | None = None
+) -> list[Unreadable]:
     """Decode every image of a set once, and return those that fail, in order; pixels in memory cannot.
 
     JPEG data are read to their end, but at an eighth of the resolution, which is faster.
@@ -34,16 +39,22 @@ def find_unreadable(images: ImageSet, *, workers: int | None = None) -> list[Unr
     Args:
         images: The set.
         workers: Number of threads; by default as many as cores.
+        index: What is known of these files from before.
     """
     if isinstance(images, ArraySet):
         return []
+    known = index or FileIndex()
 
-    def check(index: int) -> Unreadable | None:
-        name = images.name(index)
+    def check(number: int) -> Unreadable | None:
+        encoded, name = images.encoded(number), images.name(number)
+        read = partial(open_image, encoded, images.channels, name=name, enough=lambda _: (1, 1))
         try:
-            open_image(images.encoded(index), images.channels, name=name, enough=lambda _: (1, 1))
+            if isinstance(encoded, Path):
+                known.once(encoded, read)
+            else:
+                read()
         except DataError as error:
-            return Unreadable(index, name, str(error))
+            return Unreadable(number, name, str(error))
         return None
 
     return list(each_index(len(images), check, workers))

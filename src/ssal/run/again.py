@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ssal.config import make_settings, read_yaml
-from ssal.data import ImageSet, eval_loader, open_data
+from ssal.data import FileIndex, ImageSet, eval_loader, open_data
 from ssal.errors import DataError, RunError
 from ssal.files import write_bytes, write_json
 from ssal.model import SSALModel
@@ -58,11 +58,14 @@ def evaluate_run(
     settings = make_settings(read_yaml(directory.config))
     saved = load_model(directory.model)
     given = None if hierarchy is None else read_hierarchy(hierarchy, saved.class_names)
+    # The index is that of the run's own data.
+    index = FileIndex.load(directory.index) if data is None else FileIndex()
     bundle = open_data(
         data or settings.data,
         data_dir=data_dir or settings.data_dir,
         image_size=saved.preprocess.image_size,
         channels=saved.preprocess.channels,
+        index=index,
     )
     images = _with_classes(bundle.test, saved.class_names)
     loader = eval_loader(images, saved.preprocess, batch_size=250, workers=settings.workers)

@@ -91,6 +91,11 @@ class RunDirectory:
         return self.path / "model"
 
     @property
+    def index(self) -> Path:
+        """What is known of the folders and files of the data, so that the run goes on without a search."""
+        return self.path / "index.json"
+
+    @property
     def predictions(self) -> Path:
         """Predictions on the test data."""
         return self.path / "eval" / "predictions.parquet"
@@ -100,7 +105,7 @@ class RunDirectory:
         return not self.config.exists()
 
     def clear(self) -> None:
-        """Delete the run's own files and folders, nothing else."""
+        """Delete the run's own files and folders, nothing else; the index holds for the next run too."""
         names = (self.config, self.env, self.log, self.rows, self.metrics, self.confusion)
         for file in (*names, self.path / "report.html"):
             file.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from ssal.config import Settings
 from ssal.confusion import Confusion
 from ssal.data import (
     DataBundle,
+    FileIndex,
     ImageSet,
     Preprocess,
     draw_per_class,
@@ -254,8 +255,12 @@ class Job:
         )
 
 
-def prepare(settings: Settings) -> Job:
+def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
     """Open the data and check everything that can be checked before the first step.
+
+    Args:
+        settings: what to train, on what.
+        index: what is known of the files of the data from before; what is found is added to it.
 
     Raises:
         DataError: the data cannot be used.
@@ -268,6 +273,7 @@ def prepare(settings: Settings) -> Job:
         data_dir=settings.data_dir,
         image_size=settings.image_size,
         skip_bad=settings.skip_bad,
+        index=index,
     )
     data_seed = settings.seed if settings.data_seed is None else settings.data_seed
     if settings.images_per_class is not None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ssal.config import Settings, make_settings, to_yaml
+from ssal.data import FileIndex
 from ssal.errors import RunError, SsalError
 from ssal.files import write_text
 from ssal.interrupts import Interrupted, Interrupts
@@ -102,11 +103,14 @@ def start_training(
     with _interrupts(directory) as interrupts:
         _refuse_present_run(directory, overwrite)
         directory.check_free()
-        job = prepare(settings)
+        # That of the run that was here, if there was one.
+        index = FileIndex.load(directory.index)
+        job = prepare(settings, index)
         with directory.locked():
             # Another process may have been faster.
             _refuse_present_run(directory, overwrite)
             directory.clear()
+            index.save(directory.index)
             log = Log(directory.log, echo)
             job = job.decide(log)
             beginnings = describe_job(job)
@@ -156,8 +160,10 @@ def resume_training(
         settings = settings_to_go_on(directory, beginnings, changes)
         if directory.metrics.exists():
             return _finished(directory, echo)
-        job = prepare(settings)
+        index = FileIndex.load(directory.index)
+        job = prepare(settings, index)
         check_data(job, beginnings)
+        index.save(directory.index)
         log = Log(directory.log, echo)
         for line in accept(directory, beginnings, job.settings):
             log(line)

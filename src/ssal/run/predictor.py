@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast, overload
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from ssal.data import IMAGE_SUFFIXES
+from ssal.data import IMAGE_SUFFIXES, in_chunks_ahead
 from ssal.errors import DataError, InputError, RunError
 from ssal.evidence import Evidence, MapSource, evaluating, explain, find_sources
 from ssal.joint import Exponents, Outputs, joint_log_prob
@@ -207,10 +206,11 @@ class Predictor:
     def predict_each(
         self, images: Iterable[Any], batch_size: int = _BATCH
     ) -> Iterator[Prediction | DataError]:
-        """Predict image by image, batch-wise inside; an unreadable image gives its error in its place."""
-        source = iter(images)
-        while chunk := list(islice(source, batch_size)):
-            tensors = [self._read(image) for image in chunk]
+        """Predict image by image, batch-wise inside; an unreadable image gives its error in its place.
+
+        Images are decoded in threads, those of a batch while the one before it is predicted.
+        """
+        for tensors in in_chunks_ahead(images, self._read, batch_size):
             good = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
             predictions = iter(self._predict(good) if good else [])
             for tensor in tensors:
@@ -301,7 +301,8 @@ def load(
 
     Args:
         run: a run directory, or a `model/` folder.
-        mode: `joint`, or `main` for the main classifier alone, at the cost of the bare backbone.
+        mode: `joint`, or `main` for the main classifier alone, at the cost of the bare backbone: the
+            branches are neither read nor built.
         backbone: function from `num_classes` to the backbone, for models whose backbone is no named network.
         device: such as `cpu` or `cuda:1`; the first GPU, else the CPU, if None.
 
@@ -319,4 +320,4 @@ def load(
         folder = inner
     elif (folder / "config.yaml").exists():
         raise RunError(f"the run in {folder} is not finished; go on with: ssal train --resume {folder}")
-    return Predictor(load_model(folder, backbone), mode, device)
+    return Predictor(load_model(folder, backbone, branches=mode == "joint"), mode, device)

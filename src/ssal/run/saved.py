@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
@@ -26,6 +25,7 @@ from ssal.joint import Exponents, LinearCombination
 from ssal.model import Branch, SSALModel
 from ssal.selective import Selector, from_json, to_json
 
+_BRANCHES = "branches."
 _COMBINATION = "linear_combination."
 _SELECTOR = "selective.json"
 
@@ -70,7 +70,7 @@ class SavedModel:
     """A model with everything that a prediction needs.
 
     Attributes:
-        model: backbone and branches, in evaluation mode.
+        model: backbone and branches, in evaluation mode; the backbone alone if read without branches.
         backbone: how the backbone is built.
         class_names: names of the C classes.
         preprocess: how an image becomes a tensor.
@@ -185,9 +185,11 @@ def _describe(folder: Path) -> _Description:
         raise RunError(f"cannot read {path}: {error}") from None
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
+def _weights(path: Path, without: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """The weights in a file but for those whose names begin as told."""
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if not name.startswith(without)}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise RunError(f"cannot read weights from {path}: {error}") from None
 
@@ -245,12 +247,15 @@ def build_backbone(spec: BackboneSpec, factory: Callable[..., nn.Module] | None 
     )
 
 
-def load_model(folder: Path, backbone: Callable[..., nn.Module] | None = None) -> SavedModel:
+def load_model(
+    folder: Path, backbone: Callable[..., nn.Module] | None = None, *, branches: bool = True
+) -> SavedModel:
     """Read what `save_model` wrote.
 
     Args:
         folder: the `model/` folder of a run.
         backbone: function from `num_classes` to the backbone, for models whose backbone is no named network.
+        branches: whether to read and build the branches, and what can only be used with them.
 
     Raises:
         RunError: a file is missing or damaged, or the weights are those of another network.
@@ -264,16 +269,17 @@ def load_model(folder: Path, backbone: Callable[..., nn.Module] | None = None) -
             f"{folder} names {len(description.class_names)} classes for {spec.num_classes} outputs"
         )
     path = folder / "model.safetensors"
-    state = _weights(path)
+    state = _weights(path) if branches else _weights(path, without=(_BRANCHES, _COMBINATION))
+    entries = description.branches if branches else ()
     combination = {name: state.pop(name) for name in list(state) if name.startswith(_COMBINATION)}
     try:
         preprocess = Preprocess.from_dict(description.preprocess)
         if (preprocess.channels, *preprocess.image_size) != (spec.in_chans, *spec.input_size):
             raise RunError("its preprocessing makes other images than its backbone takes")
-        branches = [_branch(entry, description.class_names) for entry in description.branches]
+        specs = [_branch(entry, description.class_names) for entry in entries]
         if backbone is None:
-            _check_plan(path, spec, branches, state)
-        model = _build(spec, branches, backbone)
+            _check_plan(path, spec, specs, state)
+        model = _build(spec, specs, backbone)
     except SsalError as error:
         raise RunError(f"the model in {folder} cannot be built: {error}") from None
     except Exception as error:
@@ -289,11 +295,9 @@ def load_model(folder: Path, backbone: Callable[..., nn.Module] | None = None) -
         backbone=spec,
         class_names=description.class_names,
         preprocess=preprocess,
-        exponents=Exponents(
-            description.main_exponent, tuple(entry.exponent for entry in description.branches)
-        ),
+        exponents=Exponents(description.main_exponent, tuple(entry.exponent for entry in entries)),
         combination=_combination(combination, model),
-        selector=_load_selector(folder),
+        selector=_load_selector(folder) if branches else None,
     )
 
 

@@ -14,6 +14,9 @@ from ssal.training.evaluate import default_device
 from ssal.training.memoryformat import safe_channels_last
 from ssal.training.plan import Precision
 
+# Images of the first look at bfloat16.
+_FEW = 8
+
 
 def step_seconds(model: GroupedNetwork, batch_size: int, precision: Precision, steps: int = 3) -> float:
     """Shortest time of a training step on a copy of `model`, without the optimiser.
@@ -61,5 +64,9 @@ def choose_precision(model: GroupedNetwork, batch_size: int) -> Precision:
     Some processors convert bfloat16 in software, and some convolutions are many times slower in it, so this
     is measured with the very model.
     """
-    single, half = _step_times(model, min(batch_size, 64), ["32", "bf16"], steps=2)
-    return "bf16" if half < 0.95 * single else "32"
+    # A full batch in software takes a minute; a few images tell that it would.
+    for batch, steps, pays in ((_FEW, 1, 4.0), (64, 2, 0.95)):
+        single, half = _step_times(model, min(batch_size, batch), ["32", "bf16"], steps)
+        if half >= pays * single:
+            return "32"
+    return "bf16"

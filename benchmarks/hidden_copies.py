@@ -1,0 +1,73 @@
+"""Share of a training step that goes into copies: of tensors by PyTorch, and of what oneDNN lays out anew."""
+
+import subprocess
+import sys
+
+from harness import Ratio, arguments, one_thread
+
+one_thread()
+
+import copies  # noqa: E402
+import material  # noqa: E402
+import torch  # noqa: E402
+from branch_step import stepper  # noqa: E402
+
+from ssal.training import Precision, keep_freed_memory  # noqa: E402
+from ssal.training.memoryformat import safe_channels_last  # noqa: E402
+
+
+def alone(width: int, batch: int, precision: Precision) -> None:
+    """One step of the trainer; what oneDNN does is on standard output."""
+    keep_freed_memory()
+    network = material.network(width, (20, 33, 50))
+    step = stepper(network, batch, precision)
+    with safe_channels_last(network):
+        step()
+        with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+            step()
+
+
+def main() -> None:
+    given = arguments(
+        3,
+        [
+            ("width", int, 16, "channels"),
+            ("batch", int, 128, "images"),
+            ("alone", str, "", "precision of one step, in this process"),
+        ],
+    )
+    if given.alone:
+        alone(given.width, given.batch, given.alone)
+        return
+    network, precision = material.network(given.width, (20, 33, 50)), material.precision(given.width)
+    step = stepper(network, given.batch, precision)
+    settings = {"width": given.width, "batch": given.batch, "precision": precision, "unit": "ms"}
+    with safe_channels_last(network):
+        step()
+        found = copies.by_pytorch(step, given.batch, rounds=given.rounds)
+    target = 0.02
+    Ratio(
+        "copies by PyTorch ÷ step",
+        found.copying / found.all,
+        target,
+        "at most",
+        {"copies": found.copying, "step": found.all},
+        settings | {"copies of activations": found.of_activations},
+    ).print()
+    size = ["--width", str(given.width), "--batch", str(given.batch)]
+    done = subprocess.run(
+        [sys.executable, __file__, "--alone", precision, *size], check=True, capture_output=True, text=True
+    )
+    found = copies.by_onednn(done.stdout, given.batch)
+    Ratio(
+        "layouts changed by oneDNN ÷ its work",
+        found.copying / found.all,
+        target,
+        "at most",
+        {"reorders": found.copying, "all": found.all},
+        settings | {"reorders of activations": found.of_activations},
+    ).print()
+
+
+if __name__ == "__main__":
+    main()
