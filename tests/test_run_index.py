@@ -8,8 +8,12 @@ from PIL import Image
 
 from ssal.config import make_settings
 from ssal.data import folder
+from ssal.demo import samples
 from ssal.errors import DataError, RunError
-from ssal.run import evaluate_run, resume_training, start_training
+from ssal.report import images
+from ssal.report.reading import read_record
+from ssal.run import evaluate_run, faithfulness, load, resume_training, start_training
+from ssal.run.directory import RunDirectory
 
 
 def test_the_index_of_a_run(image_folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +39,10 @@ def test_the_index_of_a_run(image_folder, tmp_path: Path, monkeypatch: pytest.Mo
         again = resume_training(path)
         assert again.metrics["JP"] == run.metrics["JP"]
         assert "JP" in evaluate_run(path)
+        predictor = load(path, device="cpu")
+        assert len(faithfulness._open(path, None).data(None).test) == 8
+        assert len(samples._data(RunDirectory(path), predictor).test) == 8
+        assert len(images._open(read_record(path), predictor)) == 8
         (path / "index.json").unlink()
         with pytest.raises(DataError, match="looked at again"):
             evaluate_run(path)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ssal.config import make_settings, read_yaml
-from ssal.data import DataBundle, open_data
+from ssal.data import DataBundle, FileIndex, open_data
 from ssal.errors import DataError, RunError
 from ssal.run import Predictor
 from ssal.run.directory import RunDirectory
@@ -104,4 +104,5 @@ def _data(directory: RunDirectory, predictor: Predictor) -> DataBundle:
         # Eight images are wanted, not all in memory.
         in_memory=False,
         check_files=settings.skip_bad,
+        index=FileIndex.load(directory.index),
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ssal.config import make_settings
-from ssal.data import ImageSet, open_data
+from ssal.data import FileIndex, ImageSet, open_data
 from ssal.errors import SsalError
 from ssal.evidence import Evidence
 from ssal.report.reading import Record
@@ -86,6 +86,7 @@ def _open(record: Record, predictor: Predictor) -> ImageSet:
         in_memory=some,
         skip_bad=settings.skip_bad,
         check_files=some,
+        index=FileIndex.load(record.directory.index),
     ).test
 
 

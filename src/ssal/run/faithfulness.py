@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssal.config import Settings, make_settings, read_yaml
-from ssal.data import DataBundle, ImageSet, Preprocess, eval_loader, open_data
+from ssal.data import DataBundle, FileIndex, ImageSet, Preprocess, eval_loader, open_data
 from ssal.errors import InputError, RunError
 from ssal.evidence.faithfulness import (
     Against,
@@ -129,6 +129,7 @@ class _Opened:
             image_size=preprocess.image_size,
             channels=preprocess.channels,
             skip_bad=settings.skip_bad,
+            index=FileIndex.load(RunDirectory(self.path).index),
         )
 
 
