@@ -65,6 +65,10 @@ def test_training_without_them_uses_exactly_the_rest(photos: tuple[Path, set[str
     assert fitting + held + test == CLASSES * EACH - BAD
     table = pq.read_table(tmp_path / "run" / "eval" / "predictions.parquet")
     assert table.num_rows == test
+    again = ssal("eval", tmp_path / "run")
+    assert again.returncode == 0, again.stderr
+    measured = pq.read_table(tmp_path / "run" / "eval" / "predictions.parquet")
+    assert measured.select(["index", "target"]).equals(table.select(["index", "target"]))
     assert (tmp_path / "run" / "train.log").read_text().count("left out: ") == BAD
 
 

@@ -65,6 +65,7 @@ def evaluate_run(
         data_dir=data_dir or settings.data_dir,
         image_size=saved.preprocess.image_size,
         channels=saved.preprocess.channels,
+        skip_bad=settings.skip_bad,
         index=index,
     )
     images = _with_classes(bundle.test, saved.class_names)
