@@ -47,6 +47,28 @@ def test_a_killed_worker_is_named(
     assert outcome(tmp_path / "run") == settled
 
 
+def test_a_worker_lost_in_the_same_moment_does_not_hide_the_signal(
+    bench: Bench, images: Path, settled: Outcome, tmp_path: Path
+) -> None:
+    """A signal to the group may end a process that has only just been started."""
+    where, call = PHASES["looking at the held-out part"]
+    marker = tmp_path / "here"
+    fault = ("pausing", {"where": where, "call": call, "marker": str(marker)})
+    process = bench.start(tmp_path, *settings(images, workers=2), "--out", "run", fault=fault)
+    while not marker.exists():
+        assert process.wait(0.002) is None, process.output.read_text()
+    workers = [number for number in process.left_over() if number != process.number]
+    process.signal(signal.SIGTERM)
+    os.kill(workers[0], signal.SIGKILL)
+    marker.with_name("here.go").touch()
+    done = process.done(seconds=20)
+    assert done.status == 128 + signal.SIGTERM, done.output
+    assert "stopped by SIGTERM; go on with: ssal train --resume run" in done.output
+    again = bench.run(tmp_path, "train", "--resume", "run", "--workers", 1)
+    assert again.status == 0, again.output
+    assert outcome(tmp_path / "run") == settled
+
+
 def test_a_terminated_worker_lives_on_for_its_parent(
     bench: Bench, images: Path, settled: Outcome, tmp_path: Path
 ) -> None:

@@ -110,7 +110,7 @@ def start_training(
             # Another process may have been faster.
             _refuse_present_run(directory, overwrite)
             directory.clear()
-            index.save(directory.index)
+            _keep(index, directory)
             log = Log(directory.log, echo)
             job = job.decide(log)
             beginnings = describe_job(job)
@@ -119,6 +119,12 @@ def start_training(
             # Last: with it, the folder holds a run.
             write_text(directory.config, to_yaml(job.settings))
             return _run(Workplace(job, directory, log, progress, beginnings.digest, interrupts))
+
+
+def _keep(index: FileIndex, directory: RunDirectory) -> None:
+    # A run does not end for want of it: files are looked at again then.
+    with suppress(OSError):
+        index.save(directory.index)
 
 
 def _refuse_present_run(directory: RunDirectory, overwrite: bool) -> None:
@@ -163,7 +169,7 @@ def resume_training(
         index = FileIndex.load(directory.index)
         job = prepare(settings, index)
         check_data(job, beginnings)
-        index.save(directory.index)
+        _keep(index, directory)
         log = Log(directory.log, echo)
         for line in accept(directory, beginnings, job.settings):
             log(line)
@@ -199,6 +205,8 @@ def _run(place: Workplace) -> Run:
         if lost is None:
             raise
         place.log.note(lost)
+        # A signal to all processes ends one that began just now, before it could leave signals to this one.
+        place.interrupts.check()
         raise RunError(f"{lost}; go on, with fewer workers if need be: {_command(place.directory)}") from None
     except (Interrupted, SsalError, OSError) as error:
         # The disk that failed may be the one with the log.
