@@ -29,6 +29,14 @@ def test_published_layouts_give_group_logits(layout: str) -> None:
     assert branch(torch.randn(2, 64, 16, 16)).shape == (2, 20)
 
 
+def test_a_separable_convolution_costs_one_of_each_kind() -> None:
+    branch = build_branch("sep 24,5,2 | gap", (16, 9, 9), 3)
+    maps = branch.body[0](torch.randn(2, 16, 9, 9))
+    assert maps.shape == (2, 24, 5, 5) and bool((maps >= 0).all())
+    each, over_all, norm, head = 16 * 5 * 5, 16 * 24, 2 * 24, 24 * 3 + 3
+    assert count_parameters(branch) == each + over_all + norm + head
+
+
 def test_strides_round_up() -> None:
     branch = build_branch("cbr 8,5,2 | cbr 4,3,2 | gap", (3, 9, 9), 2)
     maps = branch.body[1](branch.body[0](torch.randn(1, 3, 9, 9)))
@@ -44,6 +52,7 @@ def test_strides_round_up() -> None:
         ("cbr 12,-3 | gap", (3, 8, 8), "expected 'cbr"),
         ("cbr 0 | gap", (3, 8, 8), "must lie in 1…65536"),
         ("cbr 8,4 | gap", (3, 8, 8), "kernel size must be odd"),
+        ("sep 8,2 | gap", (3, 8, 8), "kernel size must be odd"),
         ("gap 3", (3, 8, 8), "expected 'gap'"),
         ("inception 0 | gap", (3, 8, 8), "must lie in 1…65536"),
         ("inception_f | gap", (3, 8, 8), "did you mean 'inception_"),
@@ -64,6 +73,7 @@ def test_wrong_layouts_say_what_is_allowed(layout: str, shape: tuple[int, ...], 
 
 _WIDTHS = {
     "cbr": 3,
+    "sep": 3,
     "res": 3,
     "dense": 1,
     "inception": 1,

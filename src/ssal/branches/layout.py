@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from timm.layers import SeparableConvNormAct
 from timm.models.resnet import BasicBlock
 from torch import nn
 
@@ -40,6 +41,11 @@ def _gap(channels: int) -> tuple[nn.Module, int]:
 
 def _cbr(channels: int, filters: int, kernel: int, stride: int) -> tuple[nn.Module, int]:
     return conv_bn_relu(channels, filters, (kernel, kernel), stride), filters
+
+
+def _separable(channels: int, filters: int, kernel: int, stride: int) -> tuple[nn.Module, int]:
+    """A convolution of each channel by itself, then one of 1×1 over all, norm and ReLU (Chollet 2017)."""
+    return SeparableConvNormAct(channels, filters, kernel, stride, act_layer=nn.ReLU), filters
 
 
 def _residual(channels: int, filters: int, stride: int, blocks: int) -> tuple[nn.Module, int]:
@@ -87,6 +93,7 @@ def _inception(kind: type[Inception | InceptionC | InceptionD | InceptionE]) -> 
 
 KINDS = {
     "cbr": Kind(_cbr, maps=True, numbers=("filters", "kernel", "stride"), defaults=(256, 3, 1)),
+    "sep": Kind(_separable, maps=True, numbers=("filters", "kernel", "stride"), defaults=(256, 3, 1)),
     "res": Kind(_residual, maps=True, numbers=("filters", "stride", "blocks"), defaults=(256, 1, 2)),
     "inception": _inception(Inception),
     "inception_c": _inception(InceptionC),
@@ -110,7 +117,7 @@ def _parse_block(text: str, layout: str) -> Block:
     numbers = tuple(int(number) for number in given) + kind.defaults[len(given) :]
     if any(not 1 <= number <= 65536 for number in numbers):
         raise InputError(f"block {text!r} of layout {layout!r}: each number must lie in 1…65536")
-    if name == "cbr" and numbers[1] % 2 == 0:
+    if name in ("cbr", "sep") and numbers[1] % 2 == 0:
         raise InputError(f"block {text!r} of layout {layout!r}: the kernel size must be odd")
     return Block(name, numbers)
 
@@ -119,10 +126,11 @@ def parse_layout(layout: str) -> tuple[Block, ...]:
     """Read a layout such as `cbr 128,5,2 | cbr 128 | inception | gap`.
 
     `cbr F,K,S` is a convolution with F filters of K×K and stride S, batch norm and ReLU (256, 3, 1 where
-    not given); `res F,S,N` are N basic residual blocks of F filters, the first with stride S (256, 1, 2);
-    `inception P` is the block of the supplementary, `inception_c P`, `inception_d P` and `inception_e P` are
-    those of Inception-v3, all with P percent of their filters (100); `gap` is global average pooling;
-    `dense N` a linear layer with ReLU (768). The linear layer to the groups is added by `build_branch`.
+    not given); `sep F,K,S` a depthwise separable one; `res F,S,N` are N basic residual blocks of F filters,
+    the first with stride S (256, 1, 2); `inception P` is the block of the supplementary, `inception_c P`,
+    `inception_d P` and `inception_e P` are those of Inception-v3, all with P percent of their filters (100);
+    `gap` is global average pooling; `dense N` a linear layer with ReLU (768). The linear layer to the groups
+    is added by `build_branch`.
 
     >>> [str(block) for block in parse_layout("cbr 128,5,2 | inception 50 | gap | dense")]
     ['cbr 128,5,2', 'inception 50', 'gap', 'dense 768']
