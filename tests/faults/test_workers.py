@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .bench import Bench, Outcome, outcome, settings
+from .bench import Bench, Outcome, Process, outcome, settings
 
 PHASES = {
     "training": ("ssal.training.module:TrainingModule.training_step", 12),
@@ -15,17 +15,23 @@ PHASES = {
 }
 
 
+def paused(bench: Bench, images: Path, folder: Path, phase: str, *, workers: int) -> tuple[Process, Path]:
+    """A run that waits in a phase, and the marker beside which a file lets it go."""
+    where, call = PHASES[phase]
+    marker = folder / "here"
+    fault = ("pausing", {"where": where, "call": call, "marker": str(marker)})
+    process = bench.start(folder, *settings(images, workers=workers), "--out", "run", fault=fault)
+    while not marker.exists():
+        assert process.wait(0.002) is None, process.output.read_text()
+    return process, marker
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_killed_worker_is_named(
     bench: Bench, images: Path, settled: Outcome, tmp_path: Path, phase: str
 ) -> None:
     """Never a run that waits for it."""
-    where, call = PHASES[phase]
-    marker = tmp_path / "here"
-    fault = ("pausing", {"where": where, "call": call, "marker": str(marker)})
-    process = bench.start(tmp_path, *settings(images, workers=2), "--out", "run", fault=fault)
-    while not marker.exists():
-        assert process.wait(0.002) is None, process.output.read_text()
+    process, marker = paused(bench, images, tmp_path, phase, workers=2)
     workers = [number for number in process.left_over() if number != process.number]
     assert len(workers) >= 2
     os.kill(workers[0], signal.SIGKILL)
@@ -51,12 +57,7 @@ def test_a_worker_lost_in_the_same_moment_does_not_hide_the_signal(
     bench: Bench, images: Path, settled: Outcome, tmp_path: Path
 ) -> None:
     """A signal to the group may end a process that has only just been started."""
-    where, call = PHASES["looking at the held-out part"]
-    marker = tmp_path / "here"
-    fault = ("pausing", {"where": where, "call": call, "marker": str(marker)})
-    process = bench.start(tmp_path, *settings(images, workers=2), "--out", "run", fault=fault)
-    while not marker.exists():
-        assert process.wait(0.002) is None, process.output.read_text()
+    process, marker = paused(bench, images, tmp_path, "looking at the held-out part", workers=2)
     workers = [number for number in process.left_over() if number != process.number]
     process.signal(signal.SIGTERM)
     os.kill(workers[0], signal.SIGKILL)
@@ -72,12 +73,7 @@ def test_a_worker_lost_in_the_same_moment_does_not_hide_the_signal(
 def test_a_terminated_worker_lives_on_for_its_parent(
     bench: Bench, images: Path, settled: Outcome, tmp_path: Path
 ) -> None:
-    where, call = PHASES["training"]
-    marker = tmp_path / "here"
-    fault = ("pausing", {"where": where, "call": call, "marker": str(marker)})
-    process = bench.start(tmp_path, *settings(images, workers=1), "--out", "run", fault=fault)
-    while not marker.exists():
-        assert process.wait(0.002) is None, process.output.read_text()
+    process, marker = paused(bench, images, tmp_path, "training", workers=1)
     for number in process.left_over():
         if number != process.number:
             os.kill(number, signal.SIGTERM)
