@@ -27,6 +27,17 @@ def alone(width: int, batch: int, precision: Precision) -> None:
             step()
 
 
+def _say(name: str, sides: tuple[str, str], found: copies.Found, settings: dict[str, object]) -> None:
+    Ratio(
+        name,
+        found.copying / found.all,
+        0.02,
+        "at most",
+        {sides[0]: found.copying, sides[1]: found.all},
+        settings | {f"{sides[0]} of activations": found.of_activations},
+    ).print()
+
+
 def main() -> None:
     given = arguments(
         3,
@@ -45,28 +56,13 @@ def main() -> None:
     with safe_channels_last(network):
         step()
         found = copies.by_pytorch(step, given.batch, rounds=given.rounds)
-    target = 0.02
-    Ratio(
-        "copies by PyTorch ÷ step",
-        found.copying / found.all,
-        target,
-        "at most",
-        {"copies": found.copying, "step": found.all},
-        settings | {"copies of activations": found.of_activations},
-    ).print()
+    _say("copies by PyTorch ÷ step", ("copies", "step"), found, settings)
     size = ["--width", str(given.width), "--batch", str(given.batch)]
     done = subprocess.run(
         [sys.executable, __file__, "--alone", precision, *size], check=True, capture_output=True, text=True
     )
     found = copies.by_onednn(done.stdout, given.batch)
-    Ratio(
-        "layouts changed by oneDNN ÷ its work",
-        found.copying / found.all,
-        target,
-        "at most",
-        {"reorders": found.copying, "all": found.all},
-        settings | {"reorders of activations": found.of_activations},
-    ).print()
+    _say("layouts changed by oneDNN ÷ its work", ("reorders", "all"), found, settings)
 
 
 if __name__ == "__main__":

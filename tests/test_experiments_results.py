@@ -27,7 +27,7 @@ from ssal.experiments.plan import Cell, Reproduction, plan_cells
 from ssal.experiments.plots import Line, Point, draw_panels, panel_lines
 from ssal.experiments.reading import parse_experiment
 from ssal.experiments.results import RowResult, column, measure_rows
-from ssal.experiments.spec import Panel, Row
+from ssal.experiments.shown import Panel, Row
 from ssal.experiments.store import RESULT, Part, Store, unpack_outputs, write_outputs
 from ssal.experiments.summary import paired_difference, summarise_values
 from ssal.experiments.table import as_csv, as_markdown, as_text, as_values, failures

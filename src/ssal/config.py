@@ -177,6 +177,11 @@ class Settings(_Section):
     compile: bool = False
     logger: Annotated[tuple[Literal["csv", "tensorboard", "wandb"], ...], BeforeValidator(_split)] = ("csv",)
 
+    @property
+    def has_baseline(self) -> bool:
+        """Whether the backbone is trained alone first."""
+        return self.groups_from == "baseline"
+
     @field_validator("precision", mode="before")
     @classmethod
     def _number_as_text(cls, value: object) -> object:

@@ -25,7 +25,7 @@ from ssal.experiments.rivals import (
 from ssal.grouping import Grouping
 from ssal.model import Branch, GroupedNetwork
 from ssal.run.job import Job
-from ssal.training import JointLoss, Objective
+from ssal.training import Objective
 
 Option = int | float | str
 Recipe = tuple[GroupedNetwork, tuple[Objective, ...]]
@@ -83,10 +83,6 @@ class Method:
         return checked
 
 
-def _joint_loss(job: Job) -> JointLoss:
-    return JointLoss(job.settings.branch.main_weight, job.settings.label_smoothing)
-
-
 def _backbone(job: Job) -> nn.Module:
     job.seed_everything()
     return job.make_backbone()[0]
@@ -103,7 +99,7 @@ def _ssal(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Optio
 
 def _gapcat(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
     network = ConcatenatedFeatures(_backbone(job), _branches(job, groupings), job.input_shape)
-    return network, (_joint_loss(job),)
+    return network, (job.joint_loss(),)
 
 
 def _catfc(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
@@ -117,7 +113,7 @@ def _catfc_groups(job: Job, groupings: tuple[Grouping, ...], options: Mapping[st
 
 def _joined(job: Job, branches: Sequence[Branch], options: Mapping[str, Option]) -> Recipe:
     units = int(options["units"])
-    return ConcatenatedOutputs(_backbone(job), branches, job.input_shape, units), (_joint_loss(job),)
+    return ConcatenatedOutputs(_backbone(job), branches, job.input_shape, units), (job.joint_loss(),)
 
 
 def _branches(job: Job, groupings: tuple[Grouping, ...]) -> list[Branch]:
@@ -127,11 +123,11 @@ def _branches(job: Job, groupings: tuple[Grouping, ...]) -> list[Branch]:
 
 def _dsl(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
     """SSAL with each class a group of its own; cross-entropy in the place of the hinge losses of 2015."""
-    return job.make_model(_identity(job)), (_joint_loss(job),)
+    return job.make_model(_identity(job)), (job.joint_loss(),)
 
 
 def _cot(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
-    return job.make_model(()), (_joint_loss(job), ComplementEntropy())
+    return job.make_model(()), (job.joint_loss(), ComplementEntropy())
 
 
 def _dhm(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
@@ -156,13 +152,13 @@ def _auxiliary(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, 
 def _hdcnn(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
     grouping, share = groupings[0], float(options["share"])
     network = HierarchicalNetwork(_backbone(job), job.taps[-1], grouping, job.input_shape, share)
-    return network, (CoarseConsistency(_joint_loss(job), float(options["consistency"])),)
+    return network, (CoarseConsistency(job.joint_loss(), float(options["consistency"])),)
 
 
 def _hydranet(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
     grouping, share, picked = groupings[0], float(options["share"]), int(options["picked"])
     network = HydraNetwork(_backbone(job), job.taps[-1], grouping, job.input_shape, share, picked)
-    return network, (_joint_loss(job),)
+    return network, (job.joint_loss(),)
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(

@@ -12,7 +12,7 @@ from ssal.experiments.pictures import draw_examples, find_examples
 from ssal.experiments.plan import Cell, Reproduction
 from ssal.experiments.plots import draw_panels, panel_lines
 from ssal.experiments.results import RowResult, measure_rows
-from ssal.experiments.spec import Pictures
+from ssal.experiments.shown import Pictures
 from ssal.experiments.table import as_csv, as_markdown, as_text, as_values, failures
 from ssal.files import write_bytes, write_json, write_text
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ssal.experiments.plan import Cell
 from ssal.experiments.results import RowResult, column
-from ssal.experiments.spec import Experiment, Panel
+from ssal.experiments.shown import Panel
+from ssal.experiments.spec import Experiment
 from ssal.experiments.store import Store
 
 if TYPE_CHECKING:

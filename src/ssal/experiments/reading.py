@@ -10,17 +10,9 @@ from pydantic import ValidationError
 
 from ssal.config import read_yaml
 from ssal.errors import InputError, unknown_name
-from ssal.experiments.spec import (
-    SCALES,
-    Experiment,
-    Override,
-    Panel,
-    Row,
-    Scale,
-    ScaleName,
-    Section,
-    TrainingSpec,
-)
+from ssal.experiments.section import Section
+from ssal.experiments.shown import Panel, Row
+from ssal.experiments.spec import SCALES, Experiment, Override, Scale, ScaleName, TrainingSpec
 
 _FOLDER = Path(__file__).parent / "definitions"
 

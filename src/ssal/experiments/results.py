@@ -14,7 +14,8 @@ from ssal.errors import InputError
 from ssal.experiments.equaltime import spent_seconds
 from ssal.experiments.measure import branch_accuracy, ensemble_metrics, joint_metrics
 from ssal.experiments.plan import Cell
-from ssal.experiments.spec import Experiment, Row
+from ssal.experiments.shown import Row
+from ssal.experiments.spec import Experiment
 from ssal.experiments.store import NoOutputsError, Store
 
 Values = Mapping[str, float]

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self, cast
+from collections.abc import Iterable
+from typing import Any, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from ssal.errors import unknown_name
+from ssal.experiments.section import Section, Texts, check_known
+from ssal.experiments.shown import Measure, Panel, Pictures, Row, spread_ways
 
 ScaleName = Literal["paper", "cpu", "smoke"]
 SCALES: tuple[ScaleName, ...] = ("paper", "cpu", "smoke")
 BASELINE = "baseline"
-# What `ways` of a row may name, and what is added to its label.
-_WAYS: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType(
-    {
-        "TR": ("TR", {"way": "TR"}),
-        "JP1": ("JP, η = 1", {"way": "JP", "exponents": 1}),
-        "JP": ("JP, fitted", {"way": "JP"}),
-        "LC": ("LC", {"way": "LC"}),
-    }
-)
-
-
-class Section(BaseModel):
-    """A part of an experiment's file; keys that it does not know are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _listed(value: object) -> object:
-    """Let one text or number stand for a list of one."""
-    return [value] if isinstance(value, str | int | float) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Numbers = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 
 
 class Override(Section):
@@ -49,8 +25,8 @@ class Override(Section):
             for the width that the network has there, and follow the width that is set.
     """
 
-    settings: dict[str, Any] = {}
-    options: dict[str, int | float | str] = {}
+    settings: dict[str, Any] = Field(default_factory=dict[str, Any])
+    options: dict[str, int | float | str] = Field(default_factory=dict[str, int | float | str])
     network: str | None = None
 
 
@@ -86,105 +62,7 @@ class TrainingSpec(Override):
     counted_in: str | None = None
     time_share: float | None = Field(default=None, gt=0)
     start: int | None = Field(default=None, ge=0)
-    scales: dict[ScaleName, Override] = {}
-
-
-class Published(Section):
-    """What the paper reports: percentages, their standard deviation, parameters in millions."""
-
-    top1: float | None = None
-    top1_sd: float | None = None
-    top5: float | None = None
-    parameters: float | None = None
-
-
-Measure = Literal["nll", "ece", "auroc"]
-
-
-class Row(Section):
-    """A measurement on the stored outputs of a training, or of several whose probabilities are averaged.
-
-    Attributes:
-        label: what the table calls it; unique.
-        training: name of the training.
-        ensemble: names of trainings instead, whose probabilities are averaged.
-        way: `baseline` and `TR` are the main classifier of a network without and with branches, `JP` the
-            joint probability, `LC` the linear combination, `branch` the share of right groups of one branch.
-        exponents: of JP: `fit`, or one number for all branches, or one for each.
-        branch: number of the branch, for the way `branch`.
-        published: the paper's figures.
-        reference: label of the row that this one is compared with, seed by seed.
-        panel: name of the plot that shows it.
-        line: the line in that plot.
-        x: place on that line, in panels whose places are not measured.
-
-    In a file, `ways` in the place of `way` writes a row for each of `TR`, `JP1` (η = 1), `JP` and `LC`.
-    """
-
-    label: str
-    training: str | None = None
-    ensemble: Texts = ()
-    way: Literal["baseline", "TR", "JP", "LC", "branch"]
-    exponents: Literal["fit"] | Numbers = "fit"
-    branch: int = Field(default=0, ge=0)
-    published: Published = Published()
-    reference: str | None = None
-    panel: str | None = None
-    line: str | None = None
-    x: float | str | None = None
-
-    @property
-    def trainings(self) -> tuple[str, ...]:
-        """Names of the trainings it is measured on."""
-        return (self.training,) if self.training is not None else self.ensemble
-
-
-class Curve(Section):
-    """The learning curve of a training: held-out accuracy after each epoch."""
-
-    label: str
-    training: str
-    value: Literal["val_top1", "val_top1_joint"] = "val_top1"
-
-
-class Reliability(Section):
-    """The reliability diagram of a training: accuracy among the test samples of about equal confidence."""
-
-    label: str
-    training: str
-    way: Literal["main", "JP1", "JP", "LC"] = "main"
-
-
-class Panel(Section):
-    """One plot: lines through rows, learning curves, or reliability diagrams.
-
-    Attributes:
-        title: what it shows.
-        x: name of the horizontal axis.
-        y: name of the vertical one.
-        measured: what a row's place is: the number of branches, millions of parameters or of floating-point
-            operations of a prediction, or minutes of training; the row's own `x` if None.
-        value: what is drawn over it, of each row.
-        lines: labels of the rows of each line, beside the rows that name the panel themselves.
-        curves: learning curves.
-        reliability: reliability diagrams.
-    """
-
-    title: str
-    x: str
-    y: str = "top-1 accuracy, %"
-    measured: Literal["branches", "parameters", "flops", "seconds"] | None = None
-    value: Literal["top1", "top5", "nll", "ece", "auroc"] = "top1"
-    lines: dict[str, Texts] = {}
-    curves: tuple[Curve, ...] = ()
-    reliability: tuple[Reliability, ...] = ()
-
-
-class Pictures(Section):
-    """Where a network looks: maps of a model with branches, beside one of its baseline."""
-
-    baseline: str
-    model: str
+    scales: dict[ScaleName, Override] = Field(default_factory=dict[ScaleName, Override])
 
 
 class Experiment(Section):
@@ -211,11 +89,11 @@ class Experiment(Section):
     differs: Texts = ()
     common: Override = Override()
     scales: dict[ScaleName, Scale]
-    bases: dict[str, TrainingSpec] = {}
+    bases: dict[str, TrainingSpec] = Field(default_factory=dict[str, TrainingSpec])
     trainings: dict[str, TrainingSpec]
     rows: tuple[Row, ...] = ()
     measures: tuple[Measure, ...] = ()
-    panels: dict[str, Panel] = {}
+    panels: dict[str, Panel] = Field(default_factory=dict[str, Panel])
     pictures: Pictures | None = None
 
     def parts(self, name: str) -> list[TrainingSpec]:
@@ -273,7 +151,7 @@ class Experiment(Section):
     def _one_row_for_each_way(cls, rows: object) -> object:
         if not isinstance(rows, list | tuple):
             return rows
-        return [each for row in cast("Iterable[object]", rows) for each in _spread(row)]
+        return [each for row in cast("Iterable[object]", rows) for each in spread_ways(row)]
 
     def _is_plain(self, name: str) -> bool:
         """Whether it is a baseline that waits for no other training."""
@@ -281,20 +159,20 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        _check_known("training", (name for row in self.rows for name in row.trainings), self.trainings)
+        check_known("training", (name for row in self.rows for name in row.trainings), self.trainings)
         if self.pictures is not None:
-            _check_known("training", self.pictures.model_dump().values(), self.trainings)
+            check_known("training", self.pictures.model_dump().values(), self.trainings)
         curves = [
             shown.training for panel in self.panels.values() for shown in (*panel.curves, *panel.reliability)
         ]
-        _check_known("training", curves, self.trainings)
-        _check_known("panel", (row.panel for row in self.rows), self.panels)
+        check_known("training", curves, self.trainings)
+        check_known("panel", (row.panel for row in self.rows), self.panels)
         for part in (*self.bases.values(), *self.trainings.values()):
-            _check_known("base", [part.base], self.bases)
+            check_known("base", [part.base], self.bases)
         for name in self.trainings:
             groups_from, counted_in = self.groups_from(name), self.counted_in(name)
             same_time_as = self.same_time_as(name)
-            _check_known("training", [groups_from, counted_in, same_time_as], self.trainings)
+            check_known("training", [groups_from, counted_in, same_time_as], self.trainings)
             if groups_from is not None and not self._is_plain(groups_from):
                 raise ValueError(f"groups of {name!r} come from {groups_from!r}, which is no plain baseline")
             if same_time_as is not None and self.method(name) != BASELINE:
@@ -311,7 +189,7 @@ class Experiment(Section):
         twice = {label for label in labels if labels.count(label) > 1}
         if twice:
             raise ValueError(f"two rows are called {min(twice)!r}")
-        _check_known("row", (row.reference for row in self.rows), labels)
+        check_known("row", (row.reference for row in self.rows), labels)
         for row in self.rows:
             if (row.training is None) == (not row.ensemble):
                 raise ValueError(f"row {row.label!r} needs either a training or an ensemble")
@@ -328,24 +206,8 @@ class Experiment(Section):
         rows = {row.label: row for row in self.rows}
         for name, panel in self.panels.items():
             listed = [label for labels in panel.lines.values() for label in labels]
-            _check_known("row", listed, rows)
+            check_known("row", listed, rows)
             own = [row.label for row in self.rows if row.panel == name]
             for label in [*own, *listed] if panel.measured is None else []:
                 if rows[label].x is None:
                     raise ValueError(f"row {label!r} is part of a plot, but has no x")
-
-
-def _spread(row: object) -> list[object]:
-    if not isinstance(row, Mapping) or "ways" not in row:
-        return [row]
-    given = dict(cast("Mapping[str, object]", row))
-    ways = cast("Iterable[str]", _listed(given.pop("ways")))
-    _check_known("way", ways, _WAYS)
-    return [given | {"label": f"{given.get('label')}: {_WAYS[way][0]}", **_WAYS[way][1]} for way in ways]
-
-
-def _check_known(kind: str, given: Iterable[str | None], allowed: Iterable[str]) -> None:
-    names = list(allowed)
-    for name in given:
-        if name is not None and name not in names:
-            raise ValueError(str(unknown_name(kind, name, names)))

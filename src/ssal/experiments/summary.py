@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+from ssal.metrics import gain_over_runs
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,6 @@ def paired_difference(ours: Mapping[int, float], reference: Mapping[int, float])
     if not seeds:
         return None
     differences = [ours[seed] - reference[seed] for seed in seeds]
-    mean = statistics.fmean(differences)
     if len(seeds) == 1:
-        return Difference(mean, None, None, 1)
-    half = float(stats.t.ppf(0.975, len(seeds) - 1)) * statistics.stdev(differences) / math.sqrt(len(seeds))
-    return Difference(mean, mean - half, mean + half, len(seeds))
+        return Difference(differences[0], None, None, 1)
+    return Difference(*gain_over_runs(differences), len(seeds))

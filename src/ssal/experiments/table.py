@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ssal.experiments.results import RowResult, column
-from ssal.experiments.spec import Measure
+from ssal.experiments.shown import Measure
 from ssal.experiments.summary import Difference, Summary, paired_difference, summarise_values
 from ssal.text import visible
 

@@ -76,7 +76,7 @@ class Training:
         """What the digest is taken of: plain values, files by their content, nothing that has no effect."""
         left_out = set(_OPERATIONAL) | (OF_BRANCHES if self.is_baseline else set[str]())
         changed = self.settings.model_dump(exclude_defaults=True).keys()
-        if self.settings.groups_from == "baseline":
+        if self.settings.has_baseline:
             left_out |= _GATHERED
         wanted = (_DETERMINING | _GATHERED | changed) - left_out
         settings = self.settings.model_dump(mode="json", include=wanted, exclude_none=True)

@@ -8,7 +8,7 @@ from ssal.metrics.classification import (
     top_k_accuracy,
 )
 from ssal.metrics.confidence import area_under_risk_coverage, error_detection_auroc, risk_coverage
-from ssal.metrics.paired import Gain, area_gain, calibration_gain, mean_gain
+from ssal.metrics.paired import Gain, area_gain, calibration_gain, gain_over_runs, mean_gain
 from ssal.metrics.severity import mistake_severity
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "calibration_gain",
     "error_detection_auroc",
     "expected_calibration_error",
+    "gain_over_runs",
     "mean_gain",
     "mistake_severity",
     "negative_log_likelihood",

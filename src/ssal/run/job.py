@@ -96,12 +96,7 @@ class Job:
         """Whether groups are derived during the training of the branches, from what it confuses so far."""
         settings = self.settings
         derived = settings.method != "random" and any(isinstance(item, int) for item in self.items)
-        return settings.groups_from == "training" and derived
-
-    @property
-    def has_baseline(self) -> bool:
-        """Whether the backbone is trained alone first."""
-        return self.settings.groups_from == "baseline"
+        return derived and not settings.has_baseline
 
     @property
     def preprocess(self) -> Preprocess:
@@ -161,12 +156,16 @@ class Job:
         known = csr_array((len(names), len(names))) if confusion is None else confusion
         return make_groupings(self.items, known, names, self.settings, self.data.hierarchy)
 
+    def joint_loss(self) -> JointLoss:
+        """The joint loss (Equation 3) of branches that have their groups."""
+        return JointLoss(self.settings.branch.main_weight, self.settings.label_smoothing)
+
     def objective(self) -> JointLoss | GatheredGroups:
         """What the training of the branches lowers (Equation 3); it may have to find their groups first."""
+        if not self.gathers:
+            return self.joint_loss()
         settings, classes = self.settings, len(self.data.class_names)
         weight, smoothing = settings.branch.main_weight, settings.label_smoothing
-        if not self.gathers:
-            return JointLoss(weight, smoothing)
         epoch = len(self.train_loader()(rank=0, world_size=settings.devices))
         start = round(settings.gathering.start * self.plan().epochs * epoch)
         memory = settings.gathering.memory * epoch
@@ -208,7 +207,7 @@ class Job:
         if settings.weights is not None:
             say(f"{settings.weights}: {self.make_backbone()[1]}")
         joint = self.make_model(self.blank_groupings())
-        models = [self.make_model(()), joint] if self.has_baseline else [joint]
+        models = [self.make_model(()), joint] if settings.has_baseline else [joint]
         if settings.precision == "auto":
             settings = settings.model_copy(update={"precision": choose_precision(joint, settings.batch_size)})
         if settings.time_budget is not None:
@@ -217,7 +216,7 @@ class Job:
             epoch = 1.2 * step * len(self.train_loader()(rank=0, world_size=1))
             epochs = max(1, int(60 * settings.time_budget / epoch))
             settings = settings.model_copy(update={"epochs": epochs})
-            both = " for both trainings" if self.has_baseline else ""
+            both = " for both trainings" if settings.has_baseline else ""
             say(f"{epochs} epochs of {epoch:.1f} s{both} fit the time budget")
         return replace(self, settings=settings)
 

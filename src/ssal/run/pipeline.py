@@ -221,7 +221,7 @@ def _stages(place: Workplace) -> Run:
     for note in job.data.notes:
         log(note)
     log(f"{job.describe_data()}; {job.backbone.name}, {torch.get_num_threads()} threads, {job.precision}")
-    if job.has_baseline:
+    if job.settings.has_baseline:
         baseline = train_baseline(place)
         model = train_joint(place, find_groups(place, measure_confusion(place, baseline)))
     else:

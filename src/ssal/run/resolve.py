@@ -86,7 +86,7 @@ def check_gathering(settings: Settings) -> None:
     Raises:
         InputError: hard confusion or averaged weights are asked for besides.
     """
-    if settings.groups_from != "training":
+    if settings.has_baseline:
         return
     if settings.confusion == "hard":
         raise InputError("groups from the training itself are of its soft confusion, not of a hard one")

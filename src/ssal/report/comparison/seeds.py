@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import t
-
-from ssal.metrics import area_under_risk_coverage
+from ssal.metrics import area_under_risk_coverage, gain_over_runs
 from ssal.report.names import clipped
 from ssal.report.numbers import MISSING, decimals
 from ssal.report.reading import Record
 from ssal.report.schema import Area
 from ssal.selective import score_words
 
-_LEVEL = 0.95
 Value = float | None
 
 
@@ -48,9 +44,9 @@ def gain_over_seeds(values: Sequence[float]) -> Gain:
     >>> round(gain.mean, 2), round(gain.low, 2), round(gain.high, 2), gain.above
     (0.99, -0.15, 2.13, 3)
     """
-    mean, deviation = statistics.mean(values), statistics.stdev(values)
-    half = float(t.ppf((1 + _LEVEL) / 2, len(values) - 1)) * deviation / math.sqrt(len(values))
-    return Gain(mean, deviation, mean - half, mean + half, sum(value > 0 for value in values), len(values))
+    mean, low, high = gain_over_runs(values)
+    above = sum(value > 0 for value in values)
+    return Gain(mean, statistics.stdev(values), low, high, above, len(values))
 
 
 def spread(values: Sequence[Value], digits: int) -> str:

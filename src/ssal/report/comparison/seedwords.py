@@ -41,6 +41,13 @@ def _differences(
     return gain_over_seeds(known) if len(known) == len(records) > 1 else None
 
 
+def _by_sign(gain: Gain, above: str, below: str, neither: str) -> str:
+    """What to say of a difference that is above zero, below, or neither, beyond chance."""
+    if gain.low > 0:
+        return above
+    return below if gain.high < 0 else neither
+
+
 def _shown(gain: Gain, digits: int = 2) -> str:
     return f"{signed(gain.mean, digits)}, 95 % interval {_interval(gain, digits)}"
 
@@ -58,10 +65,7 @@ def _accuracy(records: Sequence[Record]) -> str | None:
     voted = _differences(records, lambda r: r.metrics.JP.top1, lambda r: r.metrics.TR.top1)
     if trained is None or voted is None:
         return None
-    if voted.low > 0:
-        verdict = "the vote helps"
-    else:
-        verdict = "the vote harms" if voted.high < 0 else "the vote does not help beyond chance"
+    verdict = _by_sign(voted, "the vote helps", "the vote harms", "the vote does not help beyond chance")
     return (
         f"Accuracy, in points: joint training {_shown(trained)}; the vote of the branches on top of it "
         f"{_shown(voted)}: {verdict}."
@@ -95,12 +99,11 @@ def _lower(
     if gain is None:
         return None
     against = whose or "the main classifier alone"
-    if gain.high < 0:
-        known = [value for record in records if (value := other(record)) is not None]
-        little = " a little" if -gain.mean < _NOTABLE * statistics.mean(known) else ""
-        verdict = f"the branches help{little}"
-    else:
-        verdict = "the branches harm" if gain.low > 0 else "the branches do not help beyond chance"
+    known = [value for record in records if (value := other(record)) is not None]
+    little = " a little" if -gain.mean < _NOTABLE * statistics.mean(known) else ""
+    verdict = _by_sign(
+        gain, "the branches harm", f"the branches help{little}", "the branches do not help beyond chance"
+    )
     return f"{what}: JP less {against} {_shown(gain, digits)}: {verdict}."
 
 
@@ -124,10 +127,12 @@ def _detection(records: Sequence[Record]) -> str | None:
             if mine is not None and theirs is not None
         ]
     )
-    if gain.low > 0:
-        verdict = "they help to find errors"
-    else:
-        verdict = "they make it harder" if gain.high < 0 else "they do not help to find errors beyond chance"
+    verdict = _by_sign(
+        gain,
+        "they help to find errors",
+        "they make it harder",
+        "they do not help to find errors beyond chance",
+    )
     return (
         f"Error detection: of the scores that ask the branches, {score_words(best)} is best, AUROC "
         f"{decimals(means[best], 4)} against {decimals(means['main'], 4)} of the main classifier on the same "
