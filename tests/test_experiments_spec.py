@@ -380,6 +380,20 @@ def test_the_time_of_a_training_whose_groups_come_from_no_baseline() -> None:
     assert (same.training.same_time_as, same.training.counted_in) == (once.digest, plain.digest)
 
 
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"method": "catfc-groups"}, "'once': groups_from 'training' is for the method 'ssal' only"),
+        ({"method": "dsl"}, "'once': groups_from 'training' is for the method 'ssal' only"),
+        ({"method": "ssal", "groups_from": "plain"}, "'once': its groups are to come from 'plain' and"),
+    ],
+)
+def test_what_cannot_have_groups_of_the_same_training(training: dict[str, Any], message: str) -> None:
+    once = training | {"settings": {"groups": [2], "groups_from": "training"}}
+    with pytest.raises(InputError, match=message):
+        plan_cells(parse(trainings={"plain": {}, "once": once}), "smoke", [0])
+
+
 def test_a_row_for_each_way() -> None:
     ways = {"label": "b", "training": "branches", "ways": ["TR", "JP1", "JP", "LC"], "reference": "plain"}
     rows = parse(rows=[*content()["rows"], ways]).rows[1:]

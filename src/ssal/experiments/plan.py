@@ -117,6 +117,7 @@ def _cells(
         method, source = experiment.method(name), experiment.groups_from(name)
         if method == BASELINE:
             settings = _without_branches(settings)
+        _check_gathering(name, method, source, settings)
         derives = method != BASELINE and _needs_confusion(method, settings)
         if derives and source is None:
             raise InputError(f"training {name!r} derives groups, but does not say groups_from which baseline")
@@ -139,6 +140,20 @@ def _cells(
             )
         cells[name] = Cell(name, seed, training)
     return list(cells.values())
+
+
+def _check_gathering(name: str, method: str, source: str | None, settings: Settings) -> None:
+    """Groups of the same training are for branches as `ssal train` has them, and come from no baseline."""
+    if settings.has_baseline:
+        return
+    if method != "ssal":
+        raise InputError(
+            f"training {name!r}: groups_from 'training' is for the method 'ssal' only, not {method!r}"
+        )
+    if source is not None:
+        raise InputError(
+            f"training {name!r}: its groups are to come from {source!r} and from the same training"
+        )
 
 
 def _seeds(seed: int, start: int) -> dict[str, int]:
@@ -165,8 +180,8 @@ def _without_branches(settings: Settings) -> Settings:
 def _needs_confusion(method: str, settings: Settings) -> bool:
     """Whether groups depend on how classes are confused; random ones, classes and files do not."""
     derived = settings.groups == "auto" or any(isinstance(item, int) for item in settings.groups)
-    gathered = settings.groups_from == "training"
-    return find_method(method).needs_groups and settings.method != "random" and derived and not gathered
+    wanted = find_method(method).needs_groups and settings.method != "random" and derived
+    return wanted and settings.has_baseline
 
 
 def _settings(layers: Sequence[Override], assignments: Mapping[str, Any], data_dir: Path | None) -> Settings:
