@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 128,
     "precision": "32",
     "images_per_class": 40,
+    "groups_from": "baseline",
 }
 
 

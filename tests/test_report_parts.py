@@ -107,8 +107,10 @@ def test_the_same_picture_gives_the_same_characters_and_names_stay_text() -> Non
     "stages", [{"joint": 1.0}, {"joint": 1.0, "test": 0.0}, {"joint": 60.0, "test": 1.0}]
 )
 def test_the_times_of_one_stage_are_a_chart_too(stages: dict[str, float]) -> None:
-    chart = time_chart(stages)
-    assert chart is not None and "joint training" in str(chart)
+    chart = time_chart(stages, " said of a baseline")
+    assert chart is not None and "joint training" in str(chart) and "said of" not in str(chart)
+    with_baseline = time_chart({**stages, "baseline": 2.0}, " said of a baseline")
+    assert "said of a baseline" in str(with_baseline)
 
 
 @given(st.lists(st.floats(0, 300), min_size=1, max_size=9), st.floats(1, 40))

@@ -17,7 +17,7 @@ from ssal.run.saved import load_model
 
 SETTINGS = {
     "data": "digits", "model": "resnet18_cifar", "width": 4, "epochs": 2, "groups": (2, "all"), "lr": 0.05,
-    "groups_from": "training", "precision": "32", "explanation_images": 0, "workers": 0,
+    "baseline": False, "precision": "32", "explanation_images": 0, "workers": 0,
 }  # fmt: skip
 
 

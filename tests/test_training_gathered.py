@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
 from ssal.config import make_settings
@@ -76,6 +77,42 @@ def test_branches_wait_until_then() -> None:
         assert bool(weight.grad.any()) == (number == START)
 
 
+def test_a_branch_that_needs_no_groups_does_not_wait() -> None:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+    classes, pairs = Grouping.identity(CLASSES), Grouping.from_labels([0, 0, 1, 1])
+    model = SSALModel(backbone, [Branch("1", each, layout="dense 8") for each in (classes, pairs)], (6,))
+    other = Grouping.from_labels([0, 1, 1, 0])
+    objective = GatheredGroups(lambda _: (classes, other), CLASSES, START, MEMORY, waiting=(False, True))
+    for number, (images, targets) in enumerate(batches(START + 1)):
+        step = objective(model, images, targets)
+        weights = [0.5, 0.0 if number < START else 0.5]
+        assert step.loss.equal(ssal_loss(step.outputs, targets, model.labels, weights))
+    assert model.specs[1].grouping == other
+
+
+def test_hard_confusion_counts_what_is_predicted() -> None:
+    model = network()
+    objective = GatheredGroups(lambda _: (), CLASSES, start=9, memory=1e9, hard=True)
+    [(images, targets)] = batches(2)[1:]
+    predicted = objective(model, images, targets).outputs.main.argmax(dim=1)
+    expected = confusion_matrix(targets, predicted, labels=range(CLASSES))
+    np.testing.assert_array_equal(objective.confusion(), expected)
+
+
+def test_averaged_weights_follow_to_the_new_groups() -> None:
+    job = prepare(make_settings(SETTINGS, {"precision": "32", "lr": 0.05, "ema": 0.9}))
+    objective = job.objective()
+    model = job.make_model(job.blank_groupings())
+    average = fit(
+        model, job.train_loader(), job.eval_loader(job.heldout), job.plan(), objectives=[objective]
+    ).model
+    assert average is not model and isinstance(objective, GatheredGroups)
+    found = [spec.grouping for spec in average.specs]
+    assert found == [spec.grouping for spec in model.specs] == list(job.groupings(objective.confusion()))
+    assert [labels.tolist() for labels in average.labels] == [each.labels.tolist() for each in found]
+
+
 def test_a_restored_model_has_the_groups_again() -> None:
     first, second = gathered([]), gathered([])
     model, again = network(), network()
@@ -133,8 +170,7 @@ def test_nothing_is_gathered_where_no_group_depends_on_it(settings: dict[str, An
         ({"gathering": {"start": 1.0}}, "gathering.start: input should be less than 1"),
         ({"gathering": {"memory": 0}}, "gathering.memory: input should be greater than 0"),
         ({"groups_from": "both"}, "groups_from: input should be 'baseline' or 'training'"),
-        ({"ema": 0.9}, "averaged weights"),
-        ({"confusion": "hard"}, "soft confusion, not of a hard one"),
+        ({"groups_from": "baseline", "baseline": False}, "baseline: groups from the baseline need one"),
     ],
 )
 def test_what_it_cannot_do(settings: dict[str, Any], message: str) -> None:

@@ -83,9 +83,9 @@ def train(
 ) -> Run:
     """Train a classifier with branches, measure what the branches bring, and write the report.
 
-    A baseline is trained first, the classes that it confuses are grouped, and the network is trained again
-    with a branch per grouping; with `groups_from="training"` there is one training, whose branches wait for
-    what it confuses itself. The test data are looked at once, at the end.
+    A baseline is trained as a control, unless `baseline=False`. Then the network is trained with its
+    branches, which wait for what it confuses itself; with `groups_from="baseline"` the groups are of classes
+    that the baseline confuses. The test data are looked at once, at the end.
 
     Args:
         data: name of a data set, folder or Parquet file.

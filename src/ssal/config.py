@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from ssal.errors import InputError, nearest
 from ssal.text import visible
@@ -137,7 +145,7 @@ class Settings(_Section):
     groups: Annotated[tuple[int | str, ...], BeforeValidator(_split_groups)] | Literal["auto"] = Field(
         default="auto",
         description="numbers of groups, 'all' for the classes themselves, 'superclasses' of the data, files; "
-        "auto: C/5, C/3, C/2",
+        "auto: C/5, C/2 and all",
     )
     taps: Literal["auto"] | Annotated[tuple[str, ...], BeforeValidator(_split)] = "auto"
     criterion: Literal["join", "split"] = "join"
@@ -146,9 +154,10 @@ class Settings(_Section):
         default="soft", description="mean softmax over the training data, or counts over the held-out part"
     )
     groups_from: Literal["baseline", "training"] = Field(
-        default="baseline",
-        description="whose confusion: of a baseline that is trained first, or of the same training so far",
+        default="training",
+        description="whose confusion: that of the same training so far, or of the baseline",
     )
+    baseline: bool = Field(default=True, description="train the backbone alone too, as a control")
     gathering: GatheringSettings = GatheringSettings()
     layout: Annotated[tuple[str, ...], BeforeValidator(_split_layouts)] = Field(
         default=("light",), description="branch layout, one or one for each branch separated by ';'"
@@ -177,15 +186,17 @@ class Settings(_Section):
     compile: bool = False
     logger: Annotated[tuple[Literal["csv", "tensorboard", "wandb"], ...], BeforeValidator(_split)] = ("csv",)
 
-    @property
-    def has_baseline(self) -> bool:
-        """Whether the backbone is trained alone first."""
-        return self.groups_from == "baseline"
-
     @field_validator("precision", mode="before")
     @classmethod
     def _number_as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, int) else value
+
+    @field_validator("baseline")
+    @classmethod
+    def _there_for_its_groups(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and info.data.get("groups_from") == "baseline":
+            raise ValueError("groups from the baseline need one; use --groups-from training")
+        return value
 
     @field_validator("groups")
     @classmethod

@@ -18,7 +18,7 @@ from ssal.errors import DataError, InputError
 from ssal.grouping import Grouping, group_classes
 from ssal.joint import MOST_COEFFICIENTS, LinearCombination, Outputs
 from ssal.run import start_training
-from ssal.run.resolve import check_confusion_kind
+from ssal.run.resolve import check_confusion
 
 from ..test_cli import refused, ssal
 
@@ -190,10 +190,17 @@ class TestTenThousandAndOneClasses:
             LinearCombination.fit(outputs, torch.zeros(1, dtype=torch.int64))
 
     def test_what_would_not_fit_into_memory_is_refused_at_once(self) -> None:
-        check_confusion_kind("soft", self.CLASSES)
-        check_confusion_kind("hard", 1_000_000)
-        with pytest.raises(InputError, match="up to 20,000 classes; for 100,000 use --confusion hard"):
-            check_confusion_kind("soft", 100_000)
+        check_confusion(make_settings({"data": "x"}), (20, "all"), self.CLASSES)
+        for fitting in (
+            {"groups_from": "baseline", "confusion": "hard"},
+            {"method": "random", "confusion": "hard"},
+        ):
+            check_confusion(make_settings({"data": "x", **fitting}), (20,), 1_000_000)
+        for dense in ({"confusion": "hard"}, {"groups_from": "baseline"}):
+            with pytest.raises(
+                InputError, match="20,000 classes; for 100,000 use --groups-from baseline --confusion hard"
+            ):
+                check_confusion(make_settings({"data": "x", **dense}), (20,), 100_000)
 
 
 @pytest.mark.slow

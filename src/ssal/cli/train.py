@@ -22,9 +22,9 @@ HELP = help_text(
     more="""DATA is glyphs, digits, cifar100, tiny-imagenet, imagenet, a folder with train/ and val/ or test/,
 one folder of class folders (which is split), a Parquet file or folder, or hf:NAME.
 
-A baseline is trained first; the classes it confuses are grouped; then the network is trained again
-together with a branch per grouping. With --groups-from training there is one training only: its branches
-wait for what it confuses itself. The test data are looked at once, at the end.""",
+The backbone is trained alone, as a control (--no-baseline leaves that out), and then with its branches,
+which wait for the classes that it confuses to be grouped. With --groups-from baseline the groups are of
+what the baseline confuses. The test data are looked at once, at the end.""",
 )
 
 
@@ -51,7 +51,11 @@ def train(
     method: Annotated[str | None, typer.Option(help="refined, paper or random grouping.")] = None,
     confusion: Annotated[str | None, typer.Option(help="soft or hard.")] = None,
     groups_from: Annotated[
-        str | None, typer.Option(help="baseline, or training: one training finds its groups itself.")
+        str | None, typer.Option(help="training, which finds its groups itself, or baseline.")
+    ] = None,
+    baseline: Annotated[
+        bool | None,
+        typer.Option("--baseline/--no-baseline", help="Train the backbone alone too, or not."),
     ] = None,
     layout: Annotated[str | None, typer.Option(help="light, or such as 'cbr 128,5,2 | gap'.")] = None,
     epochs: Annotated[int | None, typer.Option()] = None,
@@ -86,6 +90,7 @@ def train(
         "method": method,
         "confusion": confusion,
         "groups_from": groups_from,
+        "baseline": baseline,
         "layout": layout,
         "epochs": epochs,
         "time_budget": time_budget,

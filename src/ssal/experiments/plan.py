@@ -144,7 +144,7 @@ def _cells(
 
 def _check_gathering(name: str, method: str, source: str | None, settings: Settings) -> None:
     """Groups of the same training are for branches as `ssal train` has them, and come from no baseline."""
-    if settings.has_baseline:
+    if settings.groups_from == "baseline":
         return
     if method != "ssal":
         raise InputError(
@@ -173,7 +173,7 @@ def _check_same_network(name: str, settings: Settings, baseline: Cell) -> None:
 
 def _without_branches(settings: Settings) -> Settings:
     """The same settings with those of the branches left at values that fit any data."""
-    neutral = make_settings({"data": settings.data, "groups": ["all"]})
+    neutral = make_settings({"data": settings.data, "groups": ["all"], "groups_from": "baseline"})
     return settings.model_copy(update={name: getattr(neutral, name) for name in OF_BRANCHES})
 
 
@@ -181,13 +181,14 @@ def _needs_confusion(method: str, settings: Settings) -> bool:
     """Whether groups depend on how classes are confused; random ones, classes and files do not."""
     derived = settings.groups == "auto" or any(isinstance(item, int) for item in settings.groups)
     wanted = find_method(method).needs_groups and settings.method != "random" and derived
-    return wanted and settings.has_baseline
+    return wanted and settings.groups_from == "baseline"
 
 
 def _settings(layers: Sequence[Override], assignments: Mapping[str, Any], data_dir: Path | None) -> Settings:
     """The settings of the network, then those of the layers, then the assignments; later ones win."""
     network = _network(next((layer.network for layer in reversed(layers) if layer.network), None))
-    start = {} if network is None else network.settings()
+    # A cell names the baseline whose confusion its groups are of, if it does not ask for groups of its own.
+    start = {"groups_from": "baseline"} | ({} if network is None else network.settings())
     settings = make_settings(start, *(layer.settings for layer in layers), assignments)
     update: dict[str, Any] = {}
     if network is not None and network.width is not None and settings.width is not None:

@@ -27,7 +27,7 @@ _DETERMINING = {
 # What counts only where groups come from the same training: older trainings have no such settings.
 _GATHERED = {"groups_from", "gathering"}
 # Where data are, how they are read and how often the state is saved do not change what is learnt.
-_OPERATIONAL = {"data_dir", "workers", "logger", "checkpoint", "explanation_images"}
+_OPERATIONAL = {"data_dir", "workers", "logger", "checkpoint", "explanation_images", "baseline"}
 # What has no effect on a network without branches.
 OF_BRANCHES = {
     "groups", "taps", "criterion", "method", "confusion", "groups_from", "gathering", "layout", "branch",
@@ -76,7 +76,7 @@ class Training:
         """What the digest is taken of: plain values, files by their content, nothing that has no effect."""
         left_out = set(_OPERATIONAL) | (OF_BRANCHES if self.is_baseline else set[str]())
         changed = self.settings.model_dump(exclude_defaults=True).keys()
-        if self.settings.has_baseline:
+        if self.settings.groups_from == "baseline":
             left_out |= _GATHERED
         wanted = (_DETERMINING | _GATHERED | changed) - left_out
         settings = self.settings.model_dump(mode="json", include=wanted, exclude_none=True)

@@ -81,6 +81,11 @@ class Record:
         return self.directory.path
 
     @property
+    def groups_of_baseline(self) -> bool:
+        """Whether the groups are of what a baseline confuses, as in all runs before there was a choice."""
+        return self.settings.get("groups_from", "baseline") == "baseline"
+
+    @property
     def class_names(self) -> Sequence[str]:
         """Names of the classes; none if the model cannot be read."""
         return () if self.model is None else self.model.class_names

@@ -71,7 +71,7 @@ def evaluate_run(
     images = _with_classes(bundle.test, saved.class_names)
     loader = eval_loader(images, saved.preprocess, batch_size=250, workers=settings.workers)
     plain, seen = None, collect_outputs(saved.model, loader)
-    if settings.has_baseline:
+    if settings.baseline:
         baseline = SSALModel(build_backbone(saved.backbone), [], saved.model.input_shape)
         plain = collect_outputs(read_baseline(directory.baseline, baseline), loader)
     above = given or align_hierarchy(bundle.hierarchy, bundle.class_names, saved.class_names)

@@ -43,9 +43,7 @@ def describe_plan(settings: Settings) -> str:
     loader = job.train_loader()(rank=0, world_size=1)
     batches = list(islice(iter(loader), 2))
     joint = job.make_model(job.blank_groupings())
-    models = (
-        {"baseline": job.make_model(()), "joint": joint} if job.settings.has_baseline else {"joint": joint}
-    )
+    models = {"baseline": job.make_model(()), "joint": joint} if job.settings.baseline else {"joint": joint}
     outputs = joint(batches[0].images)
     lines = [
         f"data      {job.describe_data()}",

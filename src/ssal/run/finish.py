@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -139,13 +139,16 @@ def measure(
     return metrics, ways
 
 
-def costs(saved: SavedModel, seconds: Mapping[str, float], ways: Container[str] = WAYS) -> dict[str, Any]:
+def costs(
+    saved: SavedModel, seconds: Mapping[str, float], ways: Container[str] = WAYS, before: Sequence[str] = ()
+) -> dict[str, Any]:
     """Parameters, FLOPs and seconds of some ways; joint ones include what their groups cost.
 
     Args:
         saved: the trained model.
         seconds: of each stage; what is missing took none.
         ways: the ways that there are.
+        before: stages that the groups need.
     """
     model, combination = saved.model, saved.combination
     bare = count_parameters(model.backbone)
@@ -154,7 +157,7 @@ def costs(saved: SavedModel, seconds: Mapping[str, float], ways: Container[str] 
     plain_flops = count_flops(model.backbone, model.input_shape)
     joint_flops = count_flops(model, model.input_shape)
     taken = defaultdict(float, seconds)
-    joint = taken["baseline"] + taken["confusion"] + taken["grouping"] + taken["joint"]
+    joint = taken["joint"] + sum(taken[stage] for stage in before)
     found = {
         "params": {"baseline": bare, "TR": bare, "JP": whole, "LC": whole + extra},
         "flops": {"baseline": plain_flops, "TR": plain_flops, "JP": joint_flops, "LC": joint_flops},
@@ -183,7 +186,8 @@ def test(place: Workplace, baseline: SSALModel | None, saved: SavedModel) -> dic
         seen.indices, seen.targets, ways, seen.outputs, saved.model, job.data.class_names
     )
     write_bytes(place.directory.predictions, table)
-    return metrics | costs(saved, training_seconds(place), ways)
+    before = ("baseline", "confusion", "grouping") if job.settings.groups_from == "baseline" else ()
+    return metrics | costs(saved, training_seconds(place), ways, before)
 
 
 def check_maps(place: Workplace, saved: SavedModel) -> None:

@@ -30,10 +30,10 @@ from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
 from ssal.run.parts import split_training_data
 from ssal.run.resolve import (
-    check_confusion_kind,
-    check_gathering,
+    check_confusion,
     check_groups,
     default_groups,
+    gathers_groups,
     given_groups,
     make_groupings,
     one_each,
@@ -94,9 +94,7 @@ class Job:
     @property
     def gathers(self) -> bool:
         """Whether groups are derived during the training of the branches, from what it confuses so far."""
-        settings = self.settings
-        derived = settings.method != "random" and any(isinstance(item, int) for item in self.items)
-        return derived and not settings.has_baseline
+        return gathers_groups(self.settings, self.items)
 
     @property
     def preprocess(self) -> Preprocess:
@@ -165,11 +163,19 @@ class Job:
         if not self.gathers:
             return self.joint_loss()
         settings, classes = self.settings, len(self.data.class_names)
-        weight, smoothing = settings.branch.main_weight, settings.label_smoothing
         epoch = len(self.train_loader()(rank=0, world_size=settings.devices))
         start = round(settings.gathering.start * self.plan().epochs * epoch)
         memory = settings.gathering.memory * epoch
-        return GatheredGroups(self.groupings, classes, max(1, start), memory, weight, smoothing)
+        return GatheredGroups(
+            self.groupings,
+            classes,
+            max(1, start),
+            memory,
+            waiting=tuple(isinstance(item, int) for item in self.items),
+            hard=settings.confusion == "hard",
+            main_weight=settings.branch.main_weight,
+            label_smoothing=settings.label_smoothing,
+        )
 
     def train_loader(self) -> LoaderFactory:
         """Shuffled, augmented batches of the fitting part."""
@@ -207,7 +213,7 @@ class Job:
         if settings.weights is not None:
             say(f"{settings.weights}: {self.make_backbone()[1]}")
         joint = self.make_model(self.blank_groupings())
-        models = [self.make_model(()), joint] if settings.has_baseline else [joint]
+        models = [self.make_model(()), joint] if settings.baseline else [joint]
         if settings.precision == "auto":
             settings = settings.model_copy(update={"precision": choose_precision(joint, settings.batch_size)})
         if settings.time_budget is not None:
@@ -216,7 +222,7 @@ class Job:
             epoch = 1.2 * step * len(self.train_loader()(rank=0, world_size=1))
             epochs = max(1, int(60 * settings.time_budget / epoch))
             settings = settings.model_copy(update={"epochs": epochs})
-            both = " for both trainings" if settings.has_baseline else ""
+            both = " for both trainings" if settings.baseline else ""
             say(f"{epochs} epochs of {epoch:.1f} s{both} fit the time budget")
         return replace(self, settings=settings)
 
@@ -281,8 +287,7 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
     classes = len(data.class_names)
     items = default_groups(classes) if settings.groups == "auto" else settings.groups
     check_groups(items, data.class_names, data.hierarchy)
-    check_confusion_kind(settings.confusion, classes)
-    check_gathering(settings)
+    check_confusion(settings, items, classes)
     backbone = BackboneSpec(
         name=settings.model,
         num_classes=classes,

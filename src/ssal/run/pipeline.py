@@ -221,11 +221,10 @@ def _stages(place: Workplace) -> Run:
     for note in job.data.notes:
         log(note)
     log(f"{job.describe_data()}; {job.backbone.name}, {torch.get_num_threads()} threads, {job.precision}")
-    if job.settings.has_baseline:
-        baseline = train_baseline(place)
-        model = train_joint(place, find_groups(place, measure_confusion(place, baseline)))
-    else:
-        baseline, model = None, train_at_once(place)
+    baseline = train_baseline(place) if job.settings.baseline else None
+    # What the baseline confuses is worth a look, whatever the groups come from; the training's own is better.
+    confusion = None if baseline is None or job.gathers else measure_confusion(place, baseline)
+    model = train_at_once(place) if confusion is None else train_joint(place, find_groups(place, confusion))
     saved = fit_prediction(place, model)
     metrics = test(place, baseline, saved)
     check_maps(place, saved)
@@ -246,9 +245,9 @@ def train(
 ) -> Run:
     """Train a classifier with branches, and measure what the branches bring.
 
-    A baseline is trained first, the classes that it confuses are grouped, and the network is trained again
-    with a branch per grouping; with `groups_from="training"` there is one training, whose branches wait for
-    what it confuses itself. The test data are looked at once, at the end.
+    A baseline is trained as a control, unless `baseline=False`. Then the network is trained with its
+    branches, which wait for what it confuses itself; with `groups_from="baseline"` the groups are of classes
+    that the baseline confuses. The test data are looked at once, at the end.
 
     Args:
         data: name of a data set, folder or Parquet file.

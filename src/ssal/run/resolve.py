@@ -20,7 +20,7 @@ _EPOCHS = {"digits": 10, "glyphs": 8, "cifar100": 40}
 _WIDTH = {"digits": 16, "glyphs": 16}
 _OTHER_EPOCHS = 40
 # 3 GB for the sums, as much again for the mean.
-_SOFT_LIMIT = 20_000
+_DENSE_LIMIT = 20_000
 
 
 def with_data_defaults(settings: Settings, model_takes_width: bool) -> Settings:
@@ -34,15 +34,21 @@ def with_data_defaults(settings: Settings, model_takes_width: bool) -> Settings:
 
 
 def default_groups(num_classes: int) -> tuple[int | str, ...]:
-    """C/5, C/3 and C/2 groups, which is 20, 33, 50 for 100 classes (§4.4); the classes themselves if C < 4.
+    """C/5 and C/2 groups, and the classes themselves, which predict better beside groups than groups alone.
 
     >>> default_groups(100), default_groups(10), default_groups(3)
-    ((20, 33, 50), (2, 3, 5), ('all',))
+    ((20, 50, 'all'), (2, 5, 'all'), ('all',))
     """
     if num_classes < 4:
         return ("all",)
-    counts = {max(2, min(num_classes // 2, round(num_classes / part))) for part in (5, 3, 2)}
-    return tuple(sorted(counts))
+    counts = {max(2, min(num_classes // 2, round(num_classes / part))) for part in (5, 2)}
+    return (*sorted(counts), "all")
+
+
+def gathers_groups(settings: Settings, items: Sequence[int | str]) -> bool:
+    """Whether groups are derived during the training of the branches, from what it confuses so far."""
+    derived = settings.method != "random" and any(isinstance(item, int) for item in items)
+    return derived and settings.groups_from == "training"
 
 
 def _allowed(num_classes: int) -> str:
@@ -67,32 +73,17 @@ def check_groups(
             given_groups(item, class_names, hierarchy)
 
 
-def check_confusion_kind(kind: str, num_classes: int) -> None:
-    """Check that the confusion asked for fits into memory, before a baseline is trained for it.
+def check_confusion(settings: Settings, items: Sequence[int | str], num_classes: int) -> None:
+    """Check that the confusion asked for fits into memory, before anything is trained for it.
 
     Raises:
-        InputError: it would be soft, which is dense, over too many classes.
+        InputError: it would be dense, over too many classes.
     """
-    if kind == "soft" and num_classes > _SOFT_LIMIT:
+    dense = gathers_groups(settings, items) or settings.confusion == "soft"
+    if dense and num_classes > _DENSE_LIMIT:
         raise InputError(
-            f"soft confusion holds all pairs of classes, and is for up to {_SOFT_LIMIT:,} classes; "
-            f"for {num_classes:,} use --confusion hard"
-        )
-
-
-def check_gathering(settings: Settings) -> None:
-    """Check what cannot go together with groups from the training itself.
-
-    Raises:
-        InputError: hard confusion or averaged weights are asked for besides.
-    """
-    if settings.has_baseline:
-        return
-    if settings.confusion == "hard":
-        raise InputError("groups from the training itself are of its soft confusion, not of a hard one")
-    if settings.ema is not None:
-        raise InputError(
-            "averaged weights (ema) have no groups before the branches begin; use --groups-from baseline"
+            f"soft confusion, or that of the training itself, holds all pairs of classes, and is for up to "
+            f"{_DENSE_LIMIT:,} classes; for {num_classes:,} use --groups-from baseline --confusion hard"
         )
 
 

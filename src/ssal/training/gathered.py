@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,10 +22,10 @@ Derive = Callable[[NDArray[np.float64]], tuple[Grouping, ...]]
 class GatheredGroups(KeptObjective):
     """The joint loss (Equation 3) whose branches wait for their groups, which the first batches decide.
 
-    Until `start` the loss is that of the main classifier. Its softmax outputs are summed for each true class,
-    old batches fading: a soft confusion of the network as it is now, not as it began. At
-    `start` the groups are derived from that, once, and the branches begin to learn. The sums stay as they
-    are from then on, so that a resumed training derives the same groups again.
+    Until `start` the loss is that of the main classifier, and of branches that need not wait. The main
+    classifier's softmax outputs are summed for each true class, old batches fading: a soft confusion of the
+    network as it is now, not as it began. At `start` the groups are derived from that, once, and all branches
+    learn. The sums stay as they are from then on, so that a resumed training derives the same groups again.
 
     Batches are augmented, and images that the weights are fitted to, which makes for fewer confusions than
     held-out images have; early in a training the difference is small. With several processes the sums are
@@ -36,6 +37,9 @@ class GatheredGroups(KeptObjective):
         num_classes: C.
         start: number of the batch, from 0, with which the branches begin.
         memory: number of batches after which one counts 1/e.
+        waiting: for each branch, whether it waits; the groups of others must be what `derive` gives for any
+            confusion. All wait if None.
+        hard: count the predicted classes in place of their softmax outputs.
         main_weight: λ_0.
         label_smoothing: share of each target spread over all classes, or groups.
     """
@@ -49,6 +53,9 @@ class GatheredGroups(KeptObjective):
         num_classes: int,
         start: int,
         memory: float,
+        *,
+        waiting: Sequence[bool] | None = None,
+        hard: bool = False,
         main_weight: float = 1.0,
         label_smoothing: float = 0.0,
     ) -> None:
@@ -56,6 +63,8 @@ class GatheredGroups(KeptObjective):
         self.derive = derive
         self.start = start
         self.decay = math.exp(-1 / memory)
+        self.waiting = waiting
+        self.hard = hard
         self.main_weight = main_weight
         self.label_smoothing = label_smoothing
         self.register_buffer("sums", torch.zeros(num_classes, num_classes))
@@ -74,16 +83,18 @@ class GatheredGroups(KeptObjective):
         begun = int(self.batches) >= self.start
         outputs: Outputs = model(images)
         # Weights of zero, and not a pass without branches: each part must reach the loss in every step.
-        weights = [spec.weight if begun else 0.0 for spec in model.specs]
+        waiting = [not begun] * len(model.specs) if begun or self.waiting is None else self.waiting
+        weights = [0.0 if waits else spec.weight for spec, waits in zip(model.specs, waiting, strict=True)]
         loss = ssal_loss(outputs, targets, model.labels, weights, self.main_weight, self.label_smoothing)
         if not begun:
-            seen = outputs.main.detach().float().softmax(dim=1)
+            scores = outputs.main.detach().float()
+            seen = F.one_hot(scores.argmax(1), scores.shape[1]).float() if self.hard else scores.softmax(1)
             self.sums.mul_(self.decay).index_add_(0, targets, seen)
         self.batches += 1
         return Step(loss, outputs)
 
     def confusion(self) -> NDArray[np.float64]:
-        """What was gathered: softmax outputs [C, C] summed for each true class, rows not normalised."""
+        """What was gathered [C, C]: outputs, or predictions, summed for each true class, not normalised."""
         return self.sums.double().cpu().numpy()
 
     def _regroup(self, model: GroupedNetwork) -> None:

@@ -133,6 +133,7 @@ class TrainingModule(LightningModule):
         """Go back to where the checkpoint was written; nothing draws random numbers before the next batch."""
         for objective in self.kept:
             cast(KeptObjective, objective).restore(self.model)
+        self._regroup_average()
         if self._resumed is None:
             return
         state, self._resumed = self._resumed, None
@@ -147,6 +148,12 @@ class TrainingModule(LightningModule):
             rank, processes = self.trainer.global_rank, self.trainer.world_size
             self._sums = EpochSums.resumed(state["sums"], self.device, rank, processes)
         set_random_state(state["random"])
+
+    def _regroup_average(self) -> None:
+        """An objective may have given the branches other groups: the averaged ones predict the same."""
+        average = self.best_model
+        if average.specs != self.model.specs:
+            average.regroup([spec.grouping for spec in self.model.specs])
 
     def on_train_epoch_start(self) -> None:
         """Begin an epoch at its first batch."""
@@ -181,6 +188,7 @@ class TrainingModule(LightningModule):
         if self.average is not None:
             # Lightning counts this step only later.
             self.average.update(self.model, step=self.global_step + 1)
+            self._regroup_average()
         self.progress = Progress(epoch, batch_idx + 1)
 
     def on_validation_epoch_start(self) -> None:

@@ -25,7 +25,8 @@ _STAGES = {
     "test": "test",
 }
 
-_TWICE = " Groups need a baseline first, so that TR, JP and LC cost two trainings."
+_TWICE = " Groups need the baseline first, so that TR, JP and LC cost two trainings."
+_CONTROL = " The baseline is a control: TR, JP and LC cost one training."
 
 
 def series(epochs: list[dict[str, Any]], stage: str, column: str) -> tuple[list[float], list[float]]:
@@ -61,8 +62,8 @@ def epoch_chart(
     return Chart(label, inline_svg(figure, name, f"{label} per epoch; at the end: {ends}"))
 
 
-def time_chart(stages: dict[str, float]) -> Chart | None:
-    """Seconds of each stage as bars."""
+def time_chart(stages: dict[str, float], of_baseline: str) -> Chart | None:
+    """Seconds of each stage as bars; `of_baseline` is said of a baseline, if there was one."""
     parts = [(label, stages[name]) for name, label in _STAGES.items() if stages.get(name, 0) > 0]
     if not parts:
         return None
@@ -81,10 +82,11 @@ def time_chart(stages: dict[str, float]) -> Chart | None:
             duration(seconds), (seconds, row), (6, 0), textcoords="offset points", va="center",
             fontsize=TEXT, color=colour("ink"), annotation_clip=False,
         )  # fmt: skip
+    of_baseline = of_baseline if stages.get("baseline") else ""
     spoken = ", ".join(f"{label} {duration(seconds)}" for label, seconds in parts)
     return Chart(
         "Where the time went", inline_svg(figure, "time", f"Seconds of each stage: {spoken}"),
-        f"{duration(sum(seconds for _, seconds in parts))} in all.{_TWICE if stages.get('baseline') else ''}",
+        f"{duration(sum(seconds for _, seconds in parts))} in all.{of_baseline}",
     )  # fmt: skip
 
 
@@ -110,7 +112,7 @@ def training(record: Record) -> Section | None:
         epoch_chart(accuracy, "accuracy", "top-1, %", "Held-out accuracy"),
         epoch_chart(loss, "loss", "NLL, log scale", "Held-out loss", logarithmic=True),
         epoch_chart(branches, "branch-accuracy", "groups right, %", "Held-out accuracy of the branches"),
-        time_chart(record.metrics.stages),
+        time_chart(record.metrics.stages, _TWICE if record.groups_of_baseline else _CONTROL),
     ]
     shown = [chart for chart in charts if chart is not None]
     return Section("training", "Training", "Training", {"charts": shown}) if shown else None

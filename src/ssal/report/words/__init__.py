@@ -51,11 +51,18 @@ def _trained(record: Record) -> str:
     sentence = f"A {model} learned {plural(len(record.class_names), 'class', 'classes')} in {length}"
     if not branches:
         return f"{sentence}."
-    counts = ", ".join(str(branch.num_groups) for branch in branches)
-    together = (
-        f"together with {plural(len(branches), 'branch', 'branches')} at {taps}, "
-        f"which predict {counts} groups of classes"
-    )
+    together = f"together with {plural(len(branches), 'branch', 'branches')} at {taps}, {_predicted(record)}"
     if record.metrics.baseline is None:
         return f"{sentence}, {together}."
-    return f"{sentence}, once alone (the baseline) and once {together} that the baseline confuses."
+    return f"{sentence}, once alone (the baseline) and once {together}."
+
+
+def _predicted(record: Record) -> str:
+    counts = [branch.num_groups for branch in record.metrics.branches]
+    groups = [str(count) for count in counts if count < len(record.class_names)]
+    itself = "the classes themselves"
+    if not groups:
+        return f"which predict {itself}"
+    by = "the baseline confuses" if record.groups_of_baseline else "it confuses itself"
+    besides = f", and {itself}" if len(groups) < len(counts) else ""
+    return f"which predict {', '.join(groups)} groups of classes that {by}{besides}"
