@@ -43,7 +43,8 @@ def main() -> None:
     precision = material.precision(given.width)
     with tempfile.TemporaryDirectory() as name:
         write_folder(Path(name), given.images, given.side)
-        data = open_data(name, image_size=given.size)
+        # Held in memory, as a folder of this size would be, its files would be decoded once only.
+        data = open_data(name, image_size=given.size, in_memory=False)
         held_out = partial(eval_loader, data.test.select(range(64)), data.preprocess, batch_size=64)
         train = partial(
             train_loader, data.train, data.preprocess, Augmentation(flip=True), batch_size=64, seed=0

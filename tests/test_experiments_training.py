@@ -80,7 +80,9 @@ def test_branches_do_not_count_in_a_baseline() -> None:
 
 def test_how_groups_are_gathered_counts_only_where_they_are() -> None:
     kept = training(groups_from="baseline", gathering={"start": 0.5})
-    assert kept.digest == training().digest and _GATHERED.isdisjoint(kept.describe()["settings"])
+    assert kept.digest == training(groups_from="baseline").digest and _GATHERED.isdisjoint(
+        kept.describe()["settings"]
+    )
     digests = {
         training(groups_from="training", **values).digest
         for values in ({}, {"gathering": {"start": 0.5}}, {"gathering": {"memory": 2.0}})

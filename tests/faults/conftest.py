@@ -34,6 +34,15 @@ def settled(settled_run: Path) -> Outcome:
 
 
 @pytest.fixture(scope="session")
+def settled_by_baseline(bench: Bench, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Likewise of a run whose groups come from its baseline."""
+    folder = tmp_path_factory.mktemp("settled by baseline")
+    done = bench.run(folder, *settings(images, groups_from="baseline"), "--out", "run")
+    assert done.status == 0, done.output
+    return outcome(folder / "run")
+
+
+@pytest.fixture(scope="session")
 def settled_by_two(bench: Bench, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Likewise of a data-parallel run, where batch norm makes it another one."""
     folder = tmp_path_factory.mktemp("settled by two")

@@ -39,12 +39,12 @@ def hit(run: Path) -> str:
         return "before the run was begun"
     if not (run / "checkpoints" / "baseline.ckpt").exists():
         return "in the baseline training"
-    if not (run / "groups" / "2.json").exists():
-        return "at the confusion and the groups"
     if (run / "metrics.json").exists():
         return "after the end"
     lines = (run / "metrics.csv").read_text().splitlines()
-    return "in the joint training" if sum(line.startswith("joint,") for line in lines) < 3 else "at the end"
+    if sum(line.startswith("joint,") for line in lines) < 3:
+        return "in the joint training"
+    return "at the end" if (run / "groups" / "2.json").exists() else "at the confusion and the groups"
 
 
 def wait_for_a_save(process: Process, run: Path, choice: random.Random) -> bool:

@@ -59,8 +59,18 @@ def goes_on(bench: Bench, folder: Path, settled: Outcome) -> None:
     assert outcome(folder / "run") == settled
 
 
-def test_terminated_in_every_phase(bench: Bench, images: Path, settled: Outcome, tmp_path: Path) -> None:
+@pytest.mark.parametrize("groups_from", ["training", "baseline"])
+def test_terminated_in_every_phase(
+    bench: Bench,
+    images: Path,
+    settled: Outcome,
+    settled_by_baseline: Outcome,
+    tmp_path: Path,
+    groups_from: str,
+) -> None:
     """One run, which is stopped in one phase after the other."""
+    before_the_joint_training = {"training": [], "baseline": [(CONFUSION, 1, 0), (GROUPS, 1, 0)]}
+    inside_it = {"training": [(GROUPS, 1, 0)], "baseline": []}
     for where, call, again in [
         (FIRST_BATCH, 1, 0),
         (BATCH, 5, 0),
@@ -68,9 +78,9 @@ def test_terminated_in_every_phase(bench: Bench, images: Path, settled: Outcome,
         (HELD_OUT, 1, 0),
         (SAVE, 3, 2),
         (EPOCH_END, 1, 0),
-        (CONFUSION, 1, 0),
-        (GROUPS, 1, 0),
+        *before_the_joint_training[groups_from],
         (FIRST_BATCH, 1, 0),
+        *inside_it[groups_from],
         (BATCH, 3, 3),
         (HELD_OUT, 1, 0),
         (SAVE, 1, 0),
@@ -79,11 +89,12 @@ def test_terminated_in_every_phase(bench: Bench, images: Path, settled: Outcome,
         (TEST, 1, 0),
         (MAPS, 1, 0),
     ]:
-        process = paused(bench, images, tmp_path, where, call, explanation_images=2)
+        asked = {"explanation_images": 2, "groups_from": groups_from}
+        process = paused(bench, images, tmp_path, where, call, **asked)
         for _ in range(1 + again):
             process.signal(signal.SIGTERM)
         stopped_in_order(process, let_go(process, tmp_path), signal.SIGTERM)
-    goes_on(bench, tmp_path, settled)
+    goes_on(bench, tmp_path, {"training": settled, "baseline": settled_by_baseline}[groups_from])
 
 
 def test_interrupted_from_the_keyboard(bench: Bench, images: Path, settled: Outcome, tmp_path: Path) -> None:
@@ -109,7 +120,9 @@ def test_before_anything_is_written(bench: Bench, images: Path, tmp_path: Path, 
     assert not (tmp_path / "run").exists()
 
 
-def test_the_whole_group_hears_of_it(bench: Bench, images: Path, settled: Outcome, tmp_path: Path) -> None:
+def test_the_whole_group_hears_of_it(
+    bench: Bench, images: Path, settled_by_baseline: Outcome, tmp_path: Path
+) -> None:
     """As schedulers and terminals do; processes that read images hear it too."""
     for where, call, signum in [
         (BATCH, 5, signal.SIGTERM),
@@ -118,10 +131,10 @@ def test_the_whole_group_hears_of_it(bench: Bench, images: Path, settled: Outcom
         (HELD_OUT, 1, signal.SIGTERM),
         (CONFUSION, 1, signal.SIGTERM),
     ]:
-        process = paused(bench, images, tmp_path, where, call, workers=2)
+        process = paused(bench, images, tmp_path, where, call, workers=2, groups_from="baseline")
         process.signal_group(signum)
         stopped_in_order(process, let_go(process, tmp_path), signum)
-    goes_on(bench, tmp_path, settled)
+    goes_on(bench, tmp_path, settled_by_baseline)
 
 
 def test_data_parallel_processes_stop_together(

@@ -20,7 +20,8 @@ def paused(bench: Bench, images: Path, folder: Path, phase: str, *, workers: int
     where, call = PHASES[phase]
     marker = folder / "here"
     fault = ("pausing", {"where": where, "call": call, "marker": str(marker)})
-    process = bench.start(folder, *settings(images, workers=workers), "--out", "run", fault=fault)
+    flags = settings(images, workers=workers, groups_from="baseline")
+    process = bench.start(folder, *flags, "--out", "run", fault=fault)
     while not marker.exists():
         assert process.wait(0.002) is None, process.output.read_text()
     return process, marker
@@ -28,7 +29,7 @@ def paused(bench: Bench, images: Path, folder: Path, phase: str, *, workers: int
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_killed_worker_is_named(
-    bench: Bench, images: Path, settled: Outcome, tmp_path: Path, phase: str
+    bench: Bench, images: Path, settled_by_baseline: Outcome, tmp_path: Path, phase: str
 ) -> None:
     """Never a run that waits for it."""
     process, marker = paused(bench, images, tmp_path, phase, workers=2)
@@ -42,7 +43,7 @@ def test_a_killed_worker_is_named(
     if done.status == 0:
         # It had read all that there was to read.
         assert phase == "measuring the confusion"
-        assert outcome(tmp_path / "run") == settled
+        assert outcome(tmp_path / "run") == settled_by_baseline
         return
     assert done.status == 2, done.output
     line = done.output.splitlines()[-1]
@@ -50,11 +51,11 @@ def test_a_killed_worker_is_named(
     assert "often for want of memory" in line and "ssal train --resume run" in line
     again = bench.run(tmp_path, "train", "--resume", "run", "--workers", 1)
     assert again.status == 0, again.output
-    assert outcome(tmp_path / "run") == settled
+    assert outcome(tmp_path / "run") == settled_by_baseline
 
 
 def test_a_worker_lost_in_the_same_moment_does_not_hide_the_signal(
-    bench: Bench, images: Path, settled: Outcome, tmp_path: Path
+    bench: Bench, images: Path, settled_by_baseline: Outcome, tmp_path: Path
 ) -> None:
     """A signal to the group may end a process that has only just been started."""
     process, marker = paused(bench, images, tmp_path, "looking at the held-out part", workers=2)
@@ -67,11 +68,11 @@ def test_a_worker_lost_in_the_same_moment_does_not_hide_the_signal(
     assert "stopped by SIGTERM; go on with: ssal train --resume run" in done.output
     again = bench.run(tmp_path, "train", "--resume", "run", "--workers", 1)
     assert again.status == 0, again.output
-    assert outcome(tmp_path / "run") == settled
+    assert outcome(tmp_path / "run") == settled_by_baseline
 
 
 def test_a_terminated_worker_lives_on_for_its_parent(
-    bench: Bench, images: Path, settled: Outcome, tmp_path: Path
+    bench: Bench, images: Path, settled_by_baseline: Outcome, tmp_path: Path
 ) -> None:
     process, marker = paused(bench, images, tmp_path, "training", workers=1)
     for number in process.left_over():
@@ -83,4 +84,4 @@ def test_a_terminated_worker_lives_on_for_its_parent(
     assert not process.left_over()
     again = bench.run(tmp_path, "train", "--resume", "run", "--workers", 0)
     assert again.status == 0, again.output
-    assert outcome(tmp_path / "run") == settled
+    assert outcome(tmp_path / "run") == settled_by_baseline

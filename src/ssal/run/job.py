@@ -164,12 +164,14 @@ class Job:
             return self.joint_loss()
         settings, classes = self.settings, len(self.data.class_names)
         epoch = len(self.train_loader()(rank=0, world_size=settings.devices))
-        start = round(settings.gathering.start * self.plan().epochs * epoch)
+        steps = self.plan().epochs * epoch
+        # After one batch at least, and before the last one, or the branches would learn nothing.
+        start = min(max(1, round(settings.gathering.start * steps)), steps - 1)
         memory = settings.gathering.memory * epoch
         return GatheredGroups(
             self.groupings,
             classes,
-            max(1, start),
+            start,
             memory,
             waiting=tuple(isinstance(item, int) for item in self.items),
             hard=settings.confusion == "hard",

@@ -131,9 +131,7 @@ class TrainingModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Go back to where the checkpoint was written; nothing draws random numbers before the next batch."""
-        for objective in self.kept:
-            cast(KeptObjective, objective).restore(self.model)
-        self._regroup_average()
+        self.restore_objectives()
         if self._resumed is None:
             return
         state, self._resumed = self._resumed, None
@@ -148,6 +146,12 @@ class TrainingModule(LightningModule):
             rank, processes = self.trainer.global_rank, self.trainer.world_size
             self._sums = EpochSums.resumed(state["sums"], self.device, rank, processes)
         set_random_state(state["random"])
+
+    def restore_objectives(self) -> None:
+        """Bring the models to what the state of the objectives says."""
+        for objective in self.kept:
+            cast(KeptObjective, objective).restore(self.model)
+        self._regroup_average()
 
     def _regroup_average(self) -> None:
         """An objective may have given the branches other groups: the averaged ones predict the same."""

@@ -1,0 +1,124 @@
+"""Write the tables of README.md and RESULTS.md anew from the JSON files in results/.
+
+python tools/results.py            # after `ssal reproduce … --show --out results`
+python tools/results.py --check    # exits with 1 if a table is not what the files say
+
+A table stands between `<!-- table: FILE [LABEL; LABEL …] -->` and `<!-- end -->`: all rows of
+results/FILE.json
+that have a seed, or those whose label is, or begins with, one of the labels.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "RESULTS.md")
+_TABLE = re.compile(r"(<!-- table: (\S+)(?: \[(.*?)\])? -->\n).*?(<!-- end -->)", re.DOTALL)
+_UNIT = "baseline"
+_HEAD = ("", "top-1 %", "seeds", "to reference", "NLL", "ECE %", "AUROC", "parameters", "MFLOPs", "time")
+
+Row = Mapping[str, Any]
+
+
+def mean(row: Row, measure: str) -> float | None:
+    """Mean of a measure over the seeds, if all of them have it."""
+    values = [seed.get(measure) for seed in row["by_seed"].values()]
+    return None if not values or None in values else sum(values) / len(values)
+
+
+def relative_time(row: Row, unit: Row) -> float | None:
+    """Mean over the seeds of the seconds by those of the baseline with the same seed.
+
+    Seeds are trained on the machines that there are: only seconds of one seed can be compared.
+    """
+    shared = [seed for seed in row["by_seed"] if seed in unit["by_seed"]]
+    pairs = [(row["by_seed"][seed].get("seconds"), unit["by_seed"][seed].get("seconds")) for seed in shared]
+    ratios = [taken / of for taken, of in pairs if taken and of]
+    return sum(ratios) / len(ratios) if ratios else None
+
+
+def shown(value: float | None, form: str) -> str:
+    """A number, or nothing where there is none."""
+    return "" if value is None else format(value, form)
+
+
+def difference(row: Row) -> str:
+    """Mean of the paired differences to the reference, and its interval where there are several seeds."""
+    found = row.get("difference")
+    if not found or found["mean"] is None:
+        return ""
+    signed = f"{found['mean']:+.2f}"
+    if found["low"] is not None:
+        signed += f" [{found['low']:+.2f}, {found['high']:+.2f}]"
+    return signed.replace("-", "−")
+
+
+def line(row: Row, unit: Row) -> str:
+    """One row of a table."""
+    top1 = row["top1"]
+    spread = "" if top1["deviation"] is None else f" ± {top1['deviation']:.2f}"
+    parameters, flops = mean(row, "parameters"), mean(row, "flops")
+    cells = (
+        row["label"],
+        f"{top1['mean']:.2f}{spread}",
+        str(top1["count"]),
+        difference(row),
+        shown(mean(row, "nll"), ".3f"),
+        shown(mean(row, "ece"), ".1f"),
+        shown(mean(row, "auroc"), ".3f"),
+        shown(None if parameters is None else parameters / 1e6, ".2f") + "M",
+        shown(None if flops is None else flops / 1e6, ".1f"),
+        shown(relative_time(row, unit), ".2f"),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def table(name: str, wanted: Sequence[str]) -> str:
+    """The rows of an experiment as Markdown."""
+    rows: list[Row] = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+    [unit] = [row for row in rows if row["label"] == _UNIT]
+    kept = [
+        row
+        for row in rows
+        if row["top1"] and row["top1"]["count"]
+        if not wanted
+        or any(row["label"] == label or row["label"].startswith(f"{label}:") for label in wanted)
+    ]
+    return "\n".join(
+        [f"| {' | '.join(_HEAD)} |", f"|---{'|---:' * (len(_HEAD) - 1)}|", *(line(row, unit) for row in kept)]
+    )
+
+
+def renewed(page: str) -> str:
+    """The text of a page with its tables as the files say."""
+
+    def one(match: re.Match[str]) -> str:
+        begin, name, labels, end = match.groups()
+        wanted = [label.strip() for label in labels.split(";")] if labels else []
+        return f"{begin}{table(name, wanted)}\n{end}"
+
+    return _TABLE.sub(one, page)
+
+
+def main(check: bool) -> int:
+    """Renew both pages, or only compare."""
+    stale = 0
+    for path in (ROOT / name for name in PAGES):
+        old = path.read_text(encoding="utf-8")
+        new = renewed(old)
+        if new != old:
+            stale = 1
+            print(f"{path.name}: tables {'differ from results/' if check else 'renewed'}")
+            if not check:
+                path.write_text(new, encoding="utf-8")
+    return stale if check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))
