@@ -16,6 +16,7 @@ from PIL import Image
 
 from ssal.cli import main
 from ssal.errors import InputError
+from ssal.grouping import Grouping
 
 BAD_INPUT = 2
 
@@ -229,6 +230,8 @@ def test_groups_are_derived_shown_and_compared(run: Path, tmp_path: Path) -> Non
     assert "5 groups hold" in done.stdout and (tmp_path / "five.json").exists()
     shown = ssal("groups", "show", run)
     assert "layer3: 5 groups of 2 classes" in shown.stdout
+    Grouping.identity(10).save(tmp_path / "all.json")
+    assert "the 10 classes themselves" in ssal("groups", "show", tmp_path / "all.json").stdout
     compared = ssal(
         "groups", "compare", run / "groups" / "layer3.json", tmp_path / "five.json", "--confusion", run
     )

@@ -102,6 +102,7 @@ def test_identity_puts_each_class_alone():
     grouping = Grouping.identity(4, ["a", "b", "c", "d"])
     np.testing.assert_array_equal(grouping.labels, [0, 1, 2, 3])
     assert grouping.class_names == ("a", "b", "c", "d")
+    assert grouping.is_identity and not Grouping.random(4, 3).is_identity
 
 
 @given(st.integers(2, 12), st.integers(0, 500), st.data())

@@ -3,9 +3,9 @@
 python tools/results.py            # after `ssal reproduce … --show --out results`
 python tools/results.py --check    # exits with 1 if a table is not what the files say
 
-A table stands between `<!-- table: FILE [LABEL; LABEL …] -->` and `<!-- end -->`: all rows of
-results/FILE.json
-that have a seed, or those whose label is, or begins with, one of the labels.
+A table stands between `<!-- table: FILE [LABEL; LABEL …] -->` and `<!-- end -->`: the rows of
+results/FILE.json that have a seed, all of them, or those whose label is one of the labels or begins with it
+and a colon.
 """
 
 from __future__ import annotations

@@ -84,6 +84,9 @@ def show(
     if (source / "confusion.npz").exists():
         confusion = load_confusion(source / "confusion.npz")[0]
     for name, grouping in _read(source).items():
+        if grouping.is_identity:
+            say(f"{name}: the {grouping.num_groups} classes themselves")
+            continue
         share = (
             "" if confusion is None else f", {100 * grouping.share(confusion):.1f} % of the confusion inside"
         )

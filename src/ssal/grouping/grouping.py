@@ -96,6 +96,11 @@ class Grouping:
         return int(self.labels.max()) + 1
 
     @property
+    def is_identity(self) -> bool:
+        """Whether each class is its own group, k = C."""
+        return self.num_groups == len(self.labels)
+
+    @property
     def sizes(self) -> NDArray[np.int64]:
         """Number of classes in each group, [k]."""
         return np.bincount(self.labels)

@@ -210,6 +210,9 @@ def _keep_groups(place: Workplace, groupings: Sequence[Grouping], confusion: Con
     taps = place.job.taps
     for grouping, name, tap in zip(groupings, _file_names(taps), taps, strict=True):
         grouping.save(place.directory.groups / name)
+        if grouping.is_identity:
+            place.log(f"branch at {tap}: the classes themselves")
+            continue
         share = "" if confusion is None else f" hold {100 * grouping.share(confusion):.1f} % of the confusion"
         place.log(f"branch at {tap}: {grouping.num_groups} groups{share}")
 

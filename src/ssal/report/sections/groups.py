@@ -122,7 +122,7 @@ class _Cards:
 def _branch(tap: str, number: int, grouping: Grouping, record: Record, cards: _Cards) -> BranchGroups:
     shares = _group_shares(record.confusion, grouping)
     right = _group_accuracy(record.predictions, grouping, number)
-    identity = grouping.num_groups == len(grouping.labels)
+    identity = grouping.is_identity
     order = range(grouping.num_groups) if shares is None else np.argsort(-shares, kind="stable").tolist()
     made = [
         cards.make(

@@ -1,0 +1,61 @@
+"""The tables of README.md and RESULTS.md are what the files in results/ say."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def results() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results", ROOT / "tools" / "results.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["README.md", "RESULTS.md"])
+def test_the_tables_are_those_of_the_files(results: ModuleType, name: str) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    assert results.renewed(page) == page, "python tools/results.py"
+    assert page.count("<!-- table: ") == page.count("<!-- end -->") > 0
+
+
+def row(label: str, seconds: dict[str, float], **more: Any) -> dict[str, Any]:
+    by_seed = {
+        seed: {"nll": 2.0, "ece": 1.0, "auroc": 0.8, "parameters": 7e5, "flops": 1.8e7, "seconds": value}
+        for seed, value in seconds.items()
+    }
+    top1 = {"mean": 40.0, "deviation": 0.5, "count": len(seconds)}
+    return {"label": label, "by_seed": by_seed, "top1": top1, **more}
+
+
+def test_times_are_compared_seed_by_seed(
+    results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        row("baseline", {"0": 100.0, "1": 10.0}),
+        row("slow: JP", {"0": 150.0, "1": 25.0}, difference={"mean": -1.5, "low": -3.0, "high": 0.25}),
+        row("slower", {"1": 30.0}),
+        {"label": "waiting", "by_seed": {}, "top1": None},
+    ]
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "x.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    lines = results.table("x", ["slow", "waiting"]).splitlines()
+    assert len(lines) == 3
+    assert lines[2] == (
+        "| slow: JP | 40.00 ± 0.50 | 2 | −1.50 [−3.00, +0.25] | 2.000 | 1.0 | 0.800 | 0.70M | 18.0 | 2.00 |"
+    )
+    everything = results.table("x", []).splitlines()
+    assert len(everything) == 5 and everything[-1].endswith("| 3.00 |")
+    page = "before\n<!-- table: x [slower] -->\nstale\n<!-- end -->\nafter\n"
+    renewed = results.renewed(page)
+    assert renewed.startswith("before\n<!-- table: x [slower] -->\n| ") and "stale" not in renewed
+    assert renewed.endswith("\n<!-- end -->\nafter\n") and results.renewed(renewed) == renewed
