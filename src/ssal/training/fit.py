@@ -127,8 +127,8 @@ def fit(
         keeper = Stopper(signals) if checkpoints is None else StateKeeper(checkpoints, save_every, signals)
         trainer = _make_trainer(plan, keeper, loggers, progress)
         _run(trainer, module, resume_from, signals)
-    # Other processes may have trained, or none, if the state to go on from was the last one: then no more than
-    # weights have come.
+    # Other processes may have trained, or none, if the state to go on from was the last one: weights have
+    # come from there, but no groups.
     module.restore_objectives()
     trained = cast(Network, module.best_model.cpu().eval().requires_grad_(True))
     # Lightning's objects refer to each other in circles. With them go the processes that read images and the
