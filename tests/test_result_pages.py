@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +25,7 @@ def results() -> ModuleType:
 def test_the_tables_are_those_of_the_files(results: ModuleType, name: str) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
     assert results.renewed(page) == page, "python tools/results.py"
-    assert page.count("<!-- table: ") == page.count("<!-- end -->") > 0
+    assert len(re.findall("<!-- (table|reading): ", page)) == page.count("<!-- end -->") > 0
 
 
 def row(label: str, seconds: dict[str, float], **more: Any) -> dict[str, Any]:
@@ -59,3 +60,19 @@ def test_times_are_compared_seed_by_seed(
     renewed = results.renewed(page)
     assert renewed.startswith("before\n<!-- table: x [slower] -->\n| ") and "stale" not in renewed
     assert renewed.endswith("\n<!-- end -->\nafter\n") and results.renewed(renewed) == renewed
+
+
+def test_readings_are_means_over_their_seeds(
+    results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = {"TR": 40.0, "JP": 42.0, "repaired": 300, "broken": 100}
+    first |= {"branches": [50.0, 40.0], "errors_inside_a_group": [30.0, 0.0]}
+    second = {**first, "JP": 43.0, "repaired": 400, "branches": [52.0, 41.0]}
+    seeds = {"0": {"rows": {"join": first, "classes": first}}, "2": {"rows": {"join": second}}}
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "r.json").write_text(json.dumps({"seeds": seeds}), encoding="utf-8")
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    lines = results.renewed("<!-- reading: r -->\n<!-- end -->\n").splitlines()
+    assert lines[3] == "| join | 2 | 40.00 | 42.50 | 350 | 100 | 51.0, 40.5 | 30.0, 0.0 |"
+    assert lines[4] == "| classes | 1 | 40.00 | 42.00 | 300 | 100 | 50.0, 40.0 | 30.0, 0.0 |"
+    assert len(lines) == 6

@@ -5,13 +5,14 @@ python tools/results.py --check    # exits with 1 if a table is not what the fil
 
 A table stands between `<!-- table: FILE [LABEL; LABEL …] -->` and `<!-- end -->`: the rows of
 results/FILE.json that have a seed, all of them, or those whose label is one of the labels or begins with it
-and a colon.
+and a colon. `<!-- reading: FILE -->` begins a table of what `tools/reading.py` wrote, means over its seeds.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "RESULTS.md")
-_TABLE = re.compile(r"(<!-- table: (\S+)(?: \[(.*?)\])? -->\n).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- (table|reading): (\S+)(?: \[(.*?)\])? -->\n).*?(<!-- end -->)", re.DOTALL)
 _UNIT = "baseline"
 _HEAD = ("", "top-1 %", "seeds", "to reference", "NLL", "ECE %", "AUROC", "parameters", "MFLOPs", "time")
 
@@ -95,13 +96,37 @@ def table(name: str, wanted: Sequence[str]) -> str:
     )
 
 
+def reading_table(name: str) -> str:
+    """What branches repair and break, as Markdown, in means over the seeds."""
+    seeds = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))["seeds"].values()
+    found: dict[str, list[Row]] = {}
+    for seed in seeds:
+        for label, row in seed["rows"].items():
+            found.setdefault(label, []).append(row)
+    head = ("", "seeds", "TR", "JP", "repaired", "broken", "branches right, %", "errors inside a group, %")
+    lines = [f"| {' | '.join(head)} |", f"|---{'|---:' * (len(head) - 1)}|"]
+    for label, rows in found.items():
+        ways = (f"{statistics.fmean(row[key] for row in rows):.2f}" for key in ("TR", "JP"))
+        counts = (f"{statistics.fmean(row[key] for row in rows):.0f}" for key in ("repaired", "broken"))
+        shares = (each_mean(rows, key) for key in ("branches", "errors_inside_a_group"))
+        lines.append(f"| {' | '.join((label, str(len(rows)), *ways, *counts, *shares))} |")
+    return "\n".join(lines)
+
+
+def each_mean(rows: Sequence[Row], key: str) -> str:
+    """Mean over the rows of each entry of a list."""
+    columns = zip(*(row[key] for row in rows), strict=True)
+    return ", ".join(f"{statistics.fmean(column):.1f}" for column in columns)
+
+
 def renewed(page: str) -> str:
     """The text of a page with its tables as the files say."""
 
     def one(match: re.Match[str]) -> str:
-        begin, name, labels, end = match.groups()
+        begin, kind, name, labels, end = match.groups()
         wanted = [label.strip() for label in labels.split(";")] if labels else []
-        return f"{begin}{table(name, wanted)}\n{end}"
+        made = table(name, wanted) if kind == "table" else reading_table(name)
+        return f"{begin}{made}\n{end}"
 
     return _TABLE.sub(one, page)
 
