@@ -387,6 +387,26 @@ def test_the_summary_says_what_the_figures_say(
         assert sentence.endswith(".") and "None" not in sentence and "nan" not in sentence
 
 
+@pytest.mark.parametrize(
+    ("groups", "settings", "said"),
+    [
+        ((2, 3), {}, "which predict 2 and 3 groups of classes that the baseline confuses."),
+        ((2,), {"groups_from": "baseline"}, "which predict 2 groups of classes that the baseline confuses."),
+        (
+            (2, 6),
+            {"groups_from": "training"},
+            "which predict 2 groups of classes that it confuses itself, and the classes themselves.",
+        ),
+        ((6,), {"groups_from": "training"}, "which predict the classes themselves."),
+    ],
+)
+def test_the_summary_says_what_the_branches_predict(
+    tmp_path: Path, groups: tuple[int, ...], settings: dict[str, str], said: str
+) -> None:
+    run = made_run(tmp_path / "run", names_of(6), groups=groups, settings=settings)
+    assert summarise_run(read_record(run)).trained.replace("\u00a0", " ").endswith(said)
+
+
 def measured_later(run: Path) -> dict[str, Any]:
     """What newer versions and `ssal eval` find, in their form."""
     metrics = json.loads((run / "metrics.json").read_text())

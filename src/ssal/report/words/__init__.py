@@ -65,4 +65,5 @@ def _predicted(record: Record) -> str:
         return f"which predict {itself}"
     by = "the baseline confuses" if record.groups_of_baseline else "it confuses itself"
     besides = f", and {itself}" if len(groups) < len(counts) else ""
-    return f"which predict {', '.join(groups)} groups of classes that {by}{besides}"
+    counted = " and ".join(part for part in (", ".join(groups[:-1]), groups[-1]) if part)
+    return f"which predict {counted} groups of classes that {by}{besides}"
