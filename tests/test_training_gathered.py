@@ -127,6 +127,20 @@ def test_a_restored_model_has_the_groups_again() -> None:
     assert again.labels[0].tolist() == [1, 0, 0, 1]
 
 
+def test_branches_that_have_begun_go_on_however_late_the_start_is_now() -> None:
+    first, later = gathered([]), gathered([])
+    model, again = network(), network()
+    for images, targets in batches(START + 1):
+        first(model, images, targets)
+    later.start = 2 * START
+    later.load_state_dict(first.state_dict())
+    later.restore(again)
+    again.load_state_dict(model.state_dict())
+    images, targets = batches(1)[0]
+    assert later(again, images, targets).loss.equal(first(model, images, targets).loss)
+    assert later.sums.equal(first.sums)
+
+
 def test_other_numbers_of_groups_do_not_fit_the_branches() -> None:
     model = network()
     for groupings in ([Grouping.from_labels([0, 1, 2, 0])], [], [Grouping.from_labels([0, 1, 1])]):

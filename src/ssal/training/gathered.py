@@ -46,6 +46,7 @@ class GatheredGroups(KeptObjective):
 
     sums: Tensor
     batches: Tensor
+    begun: Tensor
 
     def __init__(
         self,
@@ -69,18 +70,21 @@ class GatheredGroups(KeptObjective):
         self.label_smoothing = label_smoothing
         self.register_buffer("sums", torch.zeros(num_classes, num_classes))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        # Kept, since a training that goes on for more epochs than it was begun with has a later start.
+        self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
 
     def restore(self, model: GroupedNetwork) -> None:
         """Give the model the groups that it had, if the branches have begun."""
-        if int(self.batches) > self.start:
+        if self.begun:
             self._regroup(model)
 
     def forward(self, model: GroupedNetwork, images: Tensor, targets: Tensor) -> Step:
         """The loss of one batch, which is counted."""
         # Before the batch is looked at: processes that train together have the same sums at this point.
-        if int(self.batches) == self.start:
+        if not self.begun and int(self.batches) >= self.start:
             self._regroup(model)
-        begun = int(self.batches) >= self.start
+            self.begun.fill_(True)
+        begun = bool(self.begun)
         outputs: Outputs = model(images)
         # Weights of zero, and not a pass without branches: each part must reach the loss in every step.
         waiting = [not begun] * len(model.specs) if begun or self.waiting is None else self.waiting
