@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -24,7 +26,7 @@ from ssal.experiments.measure import (
 )
 from ssal.experiments.outcome import show
 from ssal.experiments.plan import Cell, Reproduction, plan_cells
-from ssal.experiments.plots import Line, Point, draw_panels, panel_lines
+from ssal.experiments.plots import Line, Point, draw_panels, panel_lines, row_lines
 from ssal.experiments.reading import parse_experiment
 from ssal.experiments.results import RowResult, column, measure_rows
 from ssal.experiments.shown import Panel, Row
@@ -179,6 +181,7 @@ CONTENT: dict[str, Any] = {
         "a": {"title": "rows $x", "x": "x"},
         "b": {"title": "curves", "x": "epoch", "curves": [{"label": "c", "training": "plain"}]},
         "c": {"title": "time", "x": "minutes", "measured": "seconds", "lines": {"l": ["plain", "JP"]}},
+        "f": {"title": "compared", "x": "time", "measured": "time", "lines": {"l": ["plain", "JP"]}},
         "d": {"title": "errors", "x": "x", "value": "auroc", "lines": {"l": ["JP 1", "JP"]}},
         "e": {
             "title": "sure",
@@ -187,17 +190,20 @@ CONTENT: dict[str, Any] = {
         },
     },
     "measures": ["auroc"],
+    "time_unit": "plain",
 }
 
 
-def finish(store: Store, cell: Cell, seed: int) -> None:
+def finish(
+    store: Store, cell: Cell, seed: int, environment: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Write what a training leaves, with outputs drawn from a seed."""
     labels = [] if cell.name != "branches" else LABELS
     given = parts(seed, labels)
     result = {
         "training": cell.training.describe(),
         "data": "drawn",
-        "environment": {},
+        "environment": dict(environment),
         "seconds": {"training": 10.0, "grouping": 1.0, "confusion": 2.0},
         "images_per_second": 1.0,
         "whole": {"parameters": 2_000_000, "flops": 3_000_000},
@@ -259,6 +265,37 @@ def test_costs_of_a_row(plan: Reproduction) -> None:
     assert column(rows["LC"], "parameters")[0] == 2_000_000 + CLASSES * (1 + CLASSES + 3 + 2)
     assert column(rows["JP"], "flops")[0] == 3_000_000
     assert [column(rows[label], "branches")[0] for label in ("plain", "JP")] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("source", "branches", "compared"),
+    [
+        ({"commit": "a"}, {"commit": "a"}, True),
+        ({"commit": "a"}, {"commit": "b"}, False),
+        ({"commit": "a", "processor": "x, AVX2"}, {"commit": "b", "processor": "x, AVX2"}, True),
+        ({"commit": "a", "processor": "x, AVX2"}, {"commit": "a", "processor": "x, AVX512"}, False),
+        ({"commit": "a"}, {"commit": "a", "processor": "x, AVX2"}, False),
+    ],
+)
+def test_times_are_compared_on_one_machine_only(
+    plan: Reproduction, source: dict[str, str], branches: dict[str, str], compared: bool
+) -> None:
+    for number, cell in enumerate(plan.cells):
+        finish(plan.store, cell, number, branches if cell.name == "branches" and cell.seed else source)
+    rows = rows_of(plan)
+    assert column(rows["plain"], "time") == {0: 1.0, 1: 1.0}
+    assert column(rows["JP"], "time") == ({0: 2.3, 1: 2.3} if compared else {0: 2.3})
+    [line] = row_lines("f", plan.experiment.panels["f"], list(rows.values()))
+    assert [point.x for point in line.points] == pytest.approx([1.0, 2.3])
+
+
+def test_times_without_a_unit_are_not_compared(plan: Reproduction) -> None:
+    for cell in plan.cells:
+        finish(plan.store, cell, 0)
+    plain = plan.experiment.model_copy(update={"time_unit": None})
+    results = measure_rows(plain, plan.cells, plan.store)
+    assert all(not column(result, "time") for result in results)
+    assert not row_lines("f", plain.panels["f"], results), "no places, no line"
 
 
 def test_what_is_not_there_yet(plan: Reproduction) -> None:

@@ -21,27 +21,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "RESULTS.md")
 _TABLE = re.compile(r"(<!-- (table|reading): (\S+)(?: \[(.*?)\])? -->\n).*?(<!-- end -->)", re.DOTALL)
-_UNIT = "baseline"
 _HEAD = ("", "top-1 %", "seeds", "to reference", "NLL", "ECE %", "AUROC", "parameters", "MFLOPs", "time")
 
 Row = Mapping[str, Any]
 
 
 def mean(row: Row, measure: str) -> float | None:
-    """Mean of a measure over the seeds, if all of them have it."""
-    values = [seed.get(measure) for seed in row["by_seed"].values()]
-    return None if not values or None in values else sum(values) / len(values)
-
-
-def relative_time(row: Row, unit: Row) -> float | None:
-    """Mean over the seeds of the seconds by those of the baseline with the same seed.
-
-    Seeds are trained on the machines that there are: only seconds of one seed can be compared.
-    """
-    shared = [seed for seed in row["by_seed"] if seed in unit["by_seed"]]
-    pairs = [(row["by_seed"][seed].get("seconds"), unit["by_seed"][seed].get("seconds")) for seed in shared]
-    ratios = [taken / of for taken, of in pairs if taken and of]
-    return sum(ratios) / len(ratios) if ratios else None
+    """Mean of a measure over the seeds that have it."""
+    values = [seed[measure] for seed in row["by_seed"].values() if measure in seed]
+    return statistics.fmean(values) if values else None
 
 
 def shown(value: float | None, form: str) -> str:
@@ -60,7 +48,7 @@ def difference(row: Row) -> str:
     return signed.replace("-", "−")
 
 
-def line(row: Row, unit: Row) -> str:
+def line(row: Row) -> str:
     """One row of a table."""
     top1 = row["top1"]
     spread = "" if top1["deviation"] is None else f" ± {top1['deviation']:.2f}"
@@ -75,7 +63,7 @@ def line(row: Row, unit: Row) -> str:
         shown(mean(row, "auroc"), ".3f"),
         shown(None if parameters is None else parameters / 1e6, ".2f") + "M",
         shown(None if flops is None else flops / 1e6, ".1f"),
-        shown(relative_time(row, unit), ".2f"),
+        shown(mean(row, "time"), ".2f"),
     )
     return f"| {' | '.join(cells)} |"
 
@@ -83,7 +71,6 @@ def line(row: Row, unit: Row) -> str:
 def table(name: str, wanted: Sequence[str]) -> str:
     """The rows of an experiment as Markdown."""
     rows: list[Row] = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
-    [unit] = [row for row in rows if row["label"] == _UNIT]
     kept = [
         row
         for row in rows
@@ -92,7 +79,7 @@ def table(name: str, wanted: Sequence[str]) -> str:
         or any(row["label"] == label or row["label"].startswith(f"{label}:") for label in wanted)
     ]
     return "\n".join(
-        [f"| {' | '.join(_HEAD)} |", f"|---{'|---:' * (len(_HEAD) - 1)}|", *(line(row, unit) for row in kept)]
+        [f"| {' | '.join(_HEAD)} |", f"|---{'|---:' * (len(_HEAD) - 1)}|", *(line(row) for row in kept)]
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _MARKERS = "osD^vP*"
 # Millions, and minutes.
-_UNITS = {"branches": 1.0, "parameters": 1e6, "flops": 1e6, "seconds": 60.0}
+_UNITS = {"branches": 1.0, "parameters": 1e6, "flops": 1e6, "seconds": 60.0, "time": 1.0}
 _COLUMNS = 3
 # Lines of more points have no markers.
 _MARKED = 15
@@ -64,9 +64,9 @@ def row_lines(name: str, panel: Panel, results: Sequence[RowResult]) -> list[Lin
 
 def _row_point(panel: Panel, result: RowResult) -> Point | None:
     values, place = list(column(result, panel.value).values()), result.row.x
-    if panel.measured is not None and values:
-        measured = statistics.fmean(column(result, panel.measured).values())
-        place = measured / _UNITS[panel.measured]
+    if panel.measured is not None:
+        measured = column(result, panel.measured).values()
+        place = statistics.fmean(measured) / _UNITS[panel.measured] if measured else None
     return None if place is None or not values else _point(place, values)
 
 

@@ -27,8 +27,8 @@ class RowResult:
 
     Attributes:
         row: the row of the experiment.
-        by_seed: percentages, `nll`, `auroc` (of error detection, 0–1), `parameters`, `flops`, `branches` and
-            `seconds` by seed.
+        by_seed: percentages, `nll`, `auroc` (of error detection, 0–1), `parameters`, `flops`, `branches`,
+            `seconds`, and where it can be compared `time` in that of the experiment's `time_unit`, by seed.
         missing: `waiting`, or the error, by seed.
         digests: the trainings measured, by seed.
     """
@@ -56,8 +56,11 @@ def measure_rows(experiment: Experiment, cells: Sequence[Cell], store: Store) ->
     seeds = sorted({cell.seed for cell in cells})
     names = {cell.name for cell in cells}
     reader = _Reader(store)
+    units = {cell.seed: cell for cell in cells if cell.name == experiment.time_unit}
     return [
-        _measure(row, by_name, seeds, reader) for row in experiment.rows if names.issuperset(row.trainings)
+        _measure(row, by_name, seeds, reader, units)
+        for row in experiment.rows
+        if names.issuperset(row.trainings)
     ]
 
 
@@ -75,7 +78,11 @@ class _Reader:
 
 
 def _measure(
-    row: Row, by_name: Mapping[tuple[str, int], Cell], seeds: Sequence[int], reader: _Reader
+    row: Row,
+    by_name: Mapping[tuple[str, int], Cell],
+    seeds: Sequence[int],
+    reader: _Reader,
+    units: Mapping[int, Cell],
 ) -> RowResult:
     values: dict[int, Values] = {}
     missing: dict[int, str] = {}
@@ -92,7 +99,12 @@ def _measure(
             except NoOutputsError as error:
                 missing[seed] = str(error)
             else:
-                values[seed] = {**measured, **_costs(row, cells, reader)}
+                costs = _costs(row, cells, reader)
+                values[seed] = {
+                    **measured,
+                    **costs,
+                    **_time(cells, costs["seconds"], units.get(seed), reader),
+                }
     return RowResult(row, values, missing, digests)
 
 
@@ -155,6 +167,25 @@ def _costs(row: Row, cells: Sequence[Cell], reader: _Reader) -> dict[str, float]
         totals["parameters"] += _combination_parameters(results[0])
     branches = float(sum(len(result["groupings"]) for result in results))
     return {**totals, "branches": branches, "seconds": seconds}
+
+
+def _time(cells: Sequence[Cell], seconds: float, unit: Cell | None, reader: _Reader) -> dict[str, float]:
+    """Seconds in those of the unit, if all of them are of one machine."""
+    if unit is None or not reader.store.has_result(unit.digest):
+        return {}
+    one = reader.result(unit.digest)
+    counted = [one, *(reader.result(cell.digest) for cell in cells)]
+    counted += [reader.result(other) for cell in cells if (other := cell.training.groups_from) is not None]
+    if len({_machine(result) for result in counted}) > 1:
+        return {}
+    return {"time": seconds / spent_seconds(one, reader.result)}
+
+
+def _machine(result: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """What tells machines apart; records without a processor are alike if they are of one commit."""
+    environment: Mapping[str, Any] = result["environment"]
+    processor = environment.get("processor")
+    return (processor, None) if processor else (None, environment.get("commit"))
 
 
 def _combination_parameters(result: Mapping[str, Any]) -> int:

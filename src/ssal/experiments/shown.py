@@ -93,7 +93,8 @@ class Panel(Section):
         x: name of the horizontal axis.
         y: name of the vertical one.
         measured: what a row's place is: the number of branches, millions of parameters or of floating-point
-            operations of a prediction, or minutes of training; the row's own `x` if None.
+            operations of a prediction, minutes of training, or its time in that of the `time_unit`; the
+            row's own `x` if None.
         value: what is drawn over it, of each row.
         lines: labels of the rows of each line, beside the rows that name the panel themselves.
         curves: learning curves.
@@ -103,7 +104,7 @@ class Panel(Section):
     title: str
     x: str
     y: str = "top-1 accuracy, %"
-    measured: Literal["branches", "parameters", "flops", "seconds"] | None = None
+    measured: Literal["branches", "parameters", "flops", "seconds", "time"] | None = None
     value: Literal["top1", "top5", "nll", "ece", "auroc"] = "top1"
     lines: dict[str, Texts] = Field(default_factory=dict[str, Texts])
     curves: tuple[Curve, ...] = ()

@@ -79,6 +79,7 @@ class Experiment(Section):
         trainings: the networks, by name; baselines come before those that need them.
         rows: lines of the table.
         measures: what the table shows beside accuracy and cost.
+        time_unit: the baseline whose seconds are 1 where times are compared, seed by seed.
         panels: plots, by name.
         pictures: which trainings are shown at work on test images.
     """
@@ -93,6 +94,7 @@ class Experiment(Section):
     trainings: dict[str, TrainingSpec]
     rows: tuple[Row, ...] = ()
     measures: tuple[Measure, ...] = ()
+    time_unit: str | None = None
     panels: dict[str, Panel] = Field(default_factory=dict[str, Panel])
     pictures: Pictures | None = None
 
@@ -165,7 +167,7 @@ class Experiment(Section):
         curves = [
             shown.training for panel in self.panels.values() for shown in (*panel.curves, *panel.reliability)
         ]
-        check_known("training", curves, self.trainings)
+        check_known("training", [*curves, self.time_unit], self.trainings)
         check_known("panel", (row.panel for row in self.rows), self.panels)
         for part in (*self.bases.values(), *self.trainings.values()):
             check_known("base", [part.base], self.bases)

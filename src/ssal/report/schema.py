@@ -243,6 +243,7 @@ class Environment(_Loose):
     versions: dict[str, str] = {}
     system: str | None = None
     machine: str | None = None
+    processor: str | None = None
     cpus: int | None = None
     threads: int | None = None
     gpus: list[str] = []

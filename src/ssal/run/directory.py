@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -146,6 +146,16 @@ class RunDirectory:
                 pass
 
 
+def _processor() -> str:
+    """Its name, and the instructions that PyTorch uses of it: what makes times of two machines differ."""
+    name = platform.processor()
+    # Where Python knows no more than the family.
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def describe_environment(**extra: Any) -> dict[str, Any]:
     """Versions, machine and command of this process, as plain values."""
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -156,6 +166,7 @@ def describe_environment(**extra: Any) -> dict[str, Any]:
         "versions": {name: version(name) for name in _LIBRARIES},
         "system": platform.platform(terse=True),
         "machine": platform.machine(),
+        "processor": _processor(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": gpus,

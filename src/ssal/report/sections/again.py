@@ -70,6 +70,7 @@ def again(record: Record) -> Section:
     environment = record.environment
     machine = {
         "machine": environment.machine,
+        "processor": environment.processor,
         "system": environment.system,
         "processors": environment.cpus,
         "threads": environment.threads,
