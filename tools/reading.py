@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ssal.confusion import load_confusion, similarity
 from ssal.experiments.runner import plan_reproduction
+from ssal.grouping import group_classes
 from ssal.joint import Outputs, fit_exponents, joint_log_prob
 
 WANTED = ("classes", "mixed", "join", "random", "once", "once-mixed")
@@ -75,8 +80,13 @@ def study(
     }
 
 
-def study_seed(folders: dict[str, Path]) -> dict[str, Any]:
-    """The trainings whose outputs are there, and the branches for classes read as groups of others."""
+def study_seed(folders: dict[str, Path], confusion: Path) -> dict[str, Any]:
+    """The trainings whose outputs are there, and the branches for classes read as groups.
+
+    Args:
+        folders: of the trainings, by name.
+        confusion: file of the baseline's.
+    """
     tensors: dict[str, dict[str, Tensor]] = {}
     maps: dict[str, list[Tensor]] = {}
     for name, folder in folders.items():
@@ -84,11 +94,38 @@ def study_seed(folders: dict[str, Path]) -> dict[str, Any]:
             tensors[name] = load_file(folder / "outputs.safetensors")
             result = json.loads((folder / "training.json").read_text(encoding="utf-8"))
             maps[name] = [torch.tensor(each["labels"]) for each in result["groupings"]]
+    if "classes" not in tensors:
+        return {}
     rows = {name: study(tensors[name], maps[name]) for name in tensors}
-    for name in ("join", "random", "mixed"):
-        if name in maps and "classes" in tensors:
-            rows[f"classes, read as {name}"] = study(tensors["classes"], maps["classes"], maps[name])
+    read_as = {name: maps[name] for name in ("join", "random", "mixed") if name in maps}
+    similar = similarity(load_confusion(confusion)[0])
+    for counts in ((20, 33, 50), (10, 10, 10)):
+        text = ", ".join(map(str, counts))
+        read_as[f"split {text}"] = chosen_together(similar, counts, share=1.0)
+        read_as[f"a code of {text}"] = chosen_together(similar, counts, share=0.25)
+    for name, groupings in read_as.items():
+        rows[f"classes, read as {name}"] = study(tensors["classes"], maps["classes"], groupings)
     return rows
+
+
+def chosen_together(similar: NDArray[np.float64], counts: Sequence[int], share: float) -> list[Tensor]:
+    """Groups that keep look-alike classes apart, the branches one after the other.
+
+    What a branch separates counts less for the next ones, as in an error-correcting output code: each pair of
+    classes is to be separated by as many branches as its confusion deserves.
+
+    Args:
+        similar: [C, C], how alike classes are.
+        counts: numbers of groups.
+        share: what is left of a pair's weight with each branch that separates it; 1 for groups chosen alone.
+    """
+    weights, labels = np.array(similar), list[Tensor]()
+    for seed, count in enumerate(counts):
+        grouping = group_classes(weights, count, criterion="split", seed=seed)
+        together = grouping.labels[:, None] == grouping.labels
+        weights = np.where(together, weights, share * weights)
+        labels.append(torch.tensor(grouping.labels))
+    return labels
 
 
 def main() -> None:
@@ -100,7 +137,9 @@ def main() -> None:
     seeds: dict[int, dict[str, Any]] = {}
     for seed in sorted({cell.seed for cell in plan.cells}):
         digests = {cell.name: cell.digest for cell in plan.cells if cell.seed == seed and cell.name in WANTED}
-        rows = study_seed({name: given.store / "trainings" / digest for name, digest in digests.items()})
+        folders = {name: given.store / "trainings" / digest for name, digest in digests.items()}
+        [baseline] = {cell.digest for cell in plan.cells if cell.seed == seed and cell.name == "baseline"}
+        rows = study_seed(folders, given.store / "trainings" / baseline / "confusion.npz")
         if rows:
             seeds[seed] = {"rows": rows, "digests": {name: digests[name] for name in rows if name in digests}}
     record = {"experiment": "verdict", "scale": "cpu", "seeds": seeds}
