@@ -8,7 +8,7 @@ import ssal
 ROOT = Path(ssal.__file__).parent
 
 FLOORS = [
-    {"errors", "files", "interrupts", "text"},
+    {"errors", "files", "interrupts", "safeyaml", "text"},
     {
         "backbones",
         "branches",

@@ -18,12 +18,11 @@ from pydantic import (
 )
 
 from ssal.errors import InputError, nearest
+from ssal.safeyaml import load_yaml
 from ssal.text import visible
 
-# Settings are a few lines. PyYAML takes a second for about 20,000 events, and minutes for deep nesting.
+# Settings are a few lines.
 _LARGEST_FILE = 256 << 10
-_MOST_EVENTS = 10_000
-_DEEPEST = 16
 # What groups can be asked for by name: the classes themselves, and those that come with the data.
 NAMED_GROUPS = ("all", "superclasses")
 # How much of a value is repeated in an error.
@@ -258,7 +257,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             raw = file.read(_LARGEST_FILE + 1)
         if len(raw) > _LARGEST_FILE:
             raise ValueError(f"larger than {_LARGEST_FILE >> 10} KB; a settings file is a few lines")
-        content = _load(raw.decode("utf-8-sig"))
+        content = load_yaml(raw.decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot read settings from {path}: {error.strerror}") from None
     except ValueError as error:
@@ -270,27 +269,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     ):
         raise InputError(f"{path} must hold settings as 'key: value' lines")
     return cast("dict[str, Any]", content)
-
-
-def _load(text: str) -> Any:
-    """Build plain values from YAML.
-
-    Raises:
-        ValueError: it is no YAML, has tags or aliases, or is far too large or deep for settings.
-    """
-    depth = 0
-    try:
-        for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-            if isinstance(event, yaml.AliasEvent):
-                raise ValueError("aliases are not allowed")
-            if getattr(event, "tag", None) is not None:
-                raise ValueError("tags are not allowed")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if number > _MOST_EVENTS or depth > _DEEPEST:
-                raise ValueError(f"more than {_MOST_EVENTS:,} entries, or nested deeper than {_DEEPEST}")
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ValueError(" ".join(str(error).split())[:200]) from None
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -308,7 +286,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         if not equals or not all(key.split(".")):
             raise InputError(f"--set takes key=value, such as optimizer.momentum=0.9, not {assignment!r}")
         try:
-            value = _load(text)
+            value = load_yaml(text)
         except ValueError:
             given = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
             raise InputError(f"--set {key}: {given!r} is no valid value") from None
