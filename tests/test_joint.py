@@ -132,6 +132,8 @@ def test_fitted_exponents_carry_their_certificate(seed: int, scale: float) -> No
     assert (gradient[~inner] > -1e-6).all()
 
 
+# On some processors the other solver comes so close that its gradient stops changing.
+@pytest.mark.filterwarnings("ignore:delta_grad == 0.0")
 def test_second_opinion_on_the_exponents() -> None:
     outputs, target = some_outputs(3, samples=300, scale=3.0)
     fitted = fit_exponents(outputs, target, GROUPINGS)

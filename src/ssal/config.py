@@ -23,8 +23,11 @@ from ssal.text import visible
 
 # Settings are a few lines.
 _LARGEST_FILE = 256 << 10
-# What groups can be asked for by name: the classes themselves, and those that come with the data.
-NAMED_GROUPS = ("all", "superclasses")
+# What groups can be asked for by name: the classes themselves, those that come with the data, and the classes
+# once more, read off all branches together.
+NAMED_GROUPS = ("all", "superclasses", "fused")
+# Those that tell the classes apart, so that groups can be read off them.
+OF_CLASSES = ("all", "fused")
 # How much of a value is repeated in an error.
 _SHOWN = 120
 
@@ -53,6 +56,34 @@ def _split_groups(value: object) -> object:
     return parts
 
 
+def group_parts(item: int | str) -> tuple[int | str, ...]:
+    """What one branch learns: the item itself, or the parts of one such as '20+all', its classes first.
+
+    >>> group_parts("20+all"), group_parts(20), group_parts("pets+wild.json")
+    (('all', 20), (20,), ('pets+wild.json',))
+    """
+    parts = [int(part) if part.isdecimal() else part for part in str(item).split("+")]
+    if len(parts) == 1 or not all(isinstance(part, int) or _is_known(part) for part in parts):
+        return (item,)
+    return tuple(sorted(parts, key=lambda part: part not in OF_CLASSES))
+
+
+def _is_known(item: str) -> bool:
+    return item in NAMED_GROUPS or item.endswith((".json", ".txt"))
+
+
+def _check_item(item: int | str) -> None:
+    parts = group_parts(item)
+    if len(parts) > 1 and [part in OF_CLASSES for part in parts].count(True) != 1:
+        raise ValueError(f"{item!r}: groups are read off the classes, so one part must be 'all' or 'fused'")
+    for part in parts:
+        if isinstance(part, str) and not _is_known(part):
+            raise ValueError(
+                f"{item!r} is no number, not 'all', 'superclasses' or 'fused', no .json or .txt file, "
+                "and no such thing as '20+all'"
+            )
+
+
 class BranchSettings(_Section):
     """How much the branches count.
 
@@ -69,6 +100,12 @@ class BranchSettings(_Section):
         default=3.0, gt=0, description="upper bound of fitted exponents, against overconfidence on few images"
     )
     main_weight: float = Field(default=1.0, gt=0, description="loss weight λ_0 of the main classifier")
+    distillation: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of teaching the main classifier what all parts say together",
+    )
+    temperature: float = Field(default=2.0, gt=0, description="temperature of that teaching")
 
 
 class GatheringSettings(_Section):
@@ -143,8 +180,9 @@ class Settings(_Section):
 
     groups: Annotated[tuple[int | str, ...], BeforeValidator(_split_groups)] | Literal["auto"] = Field(
         default="auto",
-        description="numbers of groups, 'all' for the classes themselves, 'superclasses' of the data, files; "
-        "auto: C/5, C/2 and all",
+        description="numbers of groups, 'all' for the classes themselves, 'superclasses' of the data, files, "
+        "'fused' for the classes read off all branches together, '20+all' for classes and the groups that "
+        "they sum up to; auto: C/5, C/2 and all",
     )
     taps: Literal["auto"] | Annotated[tuple[str, ...], BeforeValidator(_split)] = "auto"
     criterion: Literal["join", "split"] = "join"
@@ -202,13 +240,12 @@ class Settings(_Section):
     def _known_groups(cls, value: object) -> object:
         if isinstance(value, tuple):
             items = cast("tuple[int | str, ...]", value)
-            for item in (item for item in items if isinstance(item, str) and item not in NAMED_GROUPS):
-                if not item.endswith((".json", ".txt")):
-                    raise ValueError(
-                        f"{item!r} is no number, not 'all' or 'superclasses', and no .json or .txt file"
-                    )
+            for item in items:
+                _check_item(item)
             if not value:
                 raise ValueError("name at least one number of groups")
+            if all("fused" in group_parts(item) for item in items):
+                raise ValueError("'fused' reads the other branches, so name at least one more")
         return value
 
 

@@ -128,6 +128,35 @@ def joint_log_prob(
     return main if total is main else F.log_softmax(total, dim=1)
 
 
+def distillation_loss(
+    outputs: Outputs, groupings: Sequence[Grouping | Tensor], taught_by: Sequence[bool], temperature: float
+) -> Tensor:
+    """T²·KL(p_T ‖ q_T) of the main classifier, q, to what all parts say together, p (Hinton et al., 2015).
+
+    p is the normalised geometric mean of the main classifier and the branches: the joint prediction with
+    equal exponents that sum to one, since η = 1 for each would make it far too sure. p_T and q_T are at
+    temperature T. No gradient goes into p.
+
+    Args:
+        outputs: logits [N, C] and [N, k_b].
+        groupings: one map class → group for each branch.
+        taught_by: for each branch, whether it takes part in p.
+        temperature: T, positive.
+
+    Returns:
+        Scalar, mean over the samples.
+
+    Raises:
+        InputError: there are not as many groupings or values of `taught_by` as branches.
+    """
+    share = 1 / (temperature * (1 + sum(taught_by)))
+    with torch.no_grad():
+        exponents = [share * takes_part for takes_part in taught_by]
+        teacher = joint_log_prob(outputs, groupings, exponents, share)
+    student = F.log_softmax(outputs.main.float() / temperature, dim=1)
+    return temperature**2 * F.kl_div(student, teacher.float(), reduction="batchmean", log_target=True)
+
+
 def _log_parts(outputs: Outputs, groupings: Sequence[Grouping | Tensor], rows: slice) -> Tensor:
     """Log-probabilities of every part for every class, float64 [B + 1, rows, C]."""
     parts = [F.log_softmax(outputs.main[rows].double(), dim=1)]

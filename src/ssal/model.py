@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ssal.branches import build_branch
+from ssal.branches import BranchNet, SummedGroups, build_branch
 from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, Outputs, joint_log_prob, label_map
-from ssal.taps import TapStore, attach, output_size, probe_taps, to_maps
+from ssal.taps import TapShape, TapStore, attach, output_size, probe_taps, to_maps
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Branch:
         layout: layout text, see `ssal.branches.parse_layout`, or `light`.
         weight: λ, weight of its loss.
         exponent: η, exponent of its probability in the joint prediction.
+        fused: whether its last layer reads, beside its own vector, those of all branches that are not fused,
+            as the classifier of GapCatNoSSAL does (§4.3).
+        summed: whether it has no layers of its own: its groups are read off the classes of the last branch
+            before it that has some, whose probabilities are summed over each group.
     """
 
     tap: str
@@ -32,6 +37,8 @@ class Branch:
     layout: str = "light"
     weight: float = 0.5
     exponent: float = 1.0
+    fused: bool = False
+    summed: bool = False
 
 
 class GroupedNetwork(nn.Module):
@@ -113,8 +120,8 @@ class SSALModel(GroupedNetwork):
         input_shape: shape of one sample, used to find out what the taps deliver.
 
     Raises:
-        InputError: a tap does not exist or cannot be read, a layout does not fit it, or a grouping is for
-            another number of classes than the backbone has.
+        InputError: a tap does not exist or cannot be read, a layout does not fit it, a grouping is for
+            another number of classes than the backbone has, or a fused or summed branch finds none to read.
     """
 
     def __init__(
@@ -123,10 +130,7 @@ class SSALModel(GroupedNetwork):
         super().__init__(branches, output_size(backbone, input_shape), input_shape)
         self.taps = probe_taps(backbone, [branch.tap for branch in branches], input_shape)
         self.backbone = backbone
-        self.branches = nn.ModuleList(
-            build_branch(branch.layout, tap.feature, branch.grouping.num_groups)
-            for branch, tap in zip(self.specs, self.taps, strict=True)
-        )
+        self.branches = _build_branches(self.specs, self.taps)
         self.to(next(iter(backbone.parameters())).device)
         self._store = TapStore()
         self._handles: list[Any] = attach(backbone, sorted({branch.tap for branch in branches}), self._store)
@@ -140,12 +144,23 @@ class SSALModel(GroupedNetwork):
         features = self._store.outputs
         features.clear()
         main = self.backbone(images)
-        groups = tuple(
-            branch(to_maps(features[tap.name], tap))
-            for branch, tap in zip(self.branches, self.taps, strict=True)
-        )
+        vectors = {
+            index: branch.body(to_maps(features[tap.name], tap))
+            for index, (branch, tap) in enumerate(zip(self.branches, self.taps, strict=True))
+            if isinstance(branch, BranchNet)
+        }
         features.clear()
-        return Outputs(main, groups)
+        others = [vector for index, vector in vectors.items() if not self.specs[index].fused]
+        groups: list[Tensor] = []
+        classes = main
+        for index, (branch, spec) in enumerate(zip(self.branches, self.specs, strict=True)):
+            if isinstance(branch, BranchNet):
+                vector = vectors[index]
+                classes = branch.head(torch.cat([vector, *others], dim=1) if spec.fused else vector)
+                groups.append(classes)
+            else:
+                groups.append(branch(classes, self.get_buffer(f"labels{index}"), spec.grouping.num_groups))
+        return Outputs(main, tuple(groups))
 
     def release(self) -> nn.Module:
         """Take the hooks off and hand back the backbone; the model itself can no longer be run."""
@@ -153,6 +168,31 @@ class SSALModel(GroupedNetwork):
             handle.remove()
         self._handles.clear()
         return self.backbone
+
+
+def _build_branches(specs: Sequence[Branch], taps: Sequence[TapShape]) -> nn.ModuleList:
+    """The branches in their order; those that are fused with the others need to know their sizes first."""
+    built: dict[int, nn.Module] = {}
+    for fused in (False, True):
+        nets = [net for net in built.values() if isinstance(net, BranchNet)]
+        others = sum(net.head.in_features for net in nets)
+        for index, (spec, tap) in enumerate(zip(specs, taps, strict=True)):
+            if spec.summed:
+                _check_summed(specs[:index], spec)
+                built[index] = SummedGroups()
+            elif spec.fused is fused:
+                if fused and not others:
+                    raise InputError(f"the fused branch at {spec.tap!r} needs other branches to read")
+                built[index] = build_branch(spec.layout, tap.feature, spec.grouping.num_groups, others)
+    return nn.ModuleList(built[index] for index in range(len(specs)))
+
+
+def _check_summed(before: Sequence[Branch], spec: Branch) -> None:
+    read = next((branch for branch in reversed(before) if not branch.summed), None)
+    if read is None or read.grouping.labels.tolist() != list(range(len(spec.grouping.labels))):
+        raise InputError(
+            f"the summed branch at {spec.tap!r} must follow one that learns the classes themselves"
+        )
 
 
 def check_groupings(groupings: Sequence[Grouping], num_classes: int) -> None:

@@ -255,6 +255,22 @@ def _blocks(model: nn.Module, input_shape: Sequence[int]) -> list[str]:
     ]
 
 
+def deepest_tap(model: nn.Module, input_shape: Sequence[int]) -> str:
+    """The last stage of `model`, as `choose_taps` finds stages: what its classifier reads.
+
+    Where there are only blocks and none delivers a map, it is the last but one, since the last is the
+    classifier itself.
+
+    Raises:
+        InputError: the model has too few layers to choose from.
+    """
+    if stages := _stages(model):
+        return stages[-1]
+    shapes = probe_taps(model, _blocks(model, input_shape), input_shape)
+    maps = [shape.name for shape in shapes if shape.format != "NC"]
+    return maps[-1] if maps else choose_taps(model, 1, input_shape)[0]
+
+
 def choose_taps(model: nn.Module, count: int, input_shape: Sequence[int]) -> tuple[str, ...]:
     """Choose `count` taps spread evenly over the depth of `model`, the last stage left out.
 

@@ -2,7 +2,7 @@
 
 from ssal.branches.inception import Inception, InceptionC, InceptionD, InceptionE
 from ssal.branches.layout import Block, parse_layout, scale_layout
-from ssal.branches.network import BranchNet, build_branch, light_layout
+from ssal.branches.network import BranchNet, SummedGroups, build_branch, light_layout
 
 __all__ = [
     "Block",
@@ -11,6 +11,7 @@ __all__ = [
     "InceptionC",
     "InceptionD",
     "InceptionE",
+    "SummedGroups",
     "build_branch",
     "light_layout",
     "parse_layout",

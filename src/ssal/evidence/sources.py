@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -48,19 +48,29 @@ def find_sources(model: SSALModel) -> tuple[MapSource | None, ...]:
     """
     if len(model.input_shape) != 3:
         return (None,) * (1 + len(model.specs))
-    branches = (
-        _branch_source(model, cast(BranchNet, branch), tap)
-        for branch, tap in zip(model.branches, model.taps, strict=True)
-    )
+    branches: list[MapSource | None] = []
+    for branch, tap, spec in zip(model.branches, model.taps, model.specs, strict=True):
+        if isinstance(branch, BranchNet):
+            branches.append(_branch_source(model, branch, tap, fused=spec.fused))
+        else:
+            branches.append(_without_head(branches[-1]))
     return (_main_source(model), *branches)
+
+
+def _without_head(source: MapSource | None) -> MapSource | None:
+    """The maps of the branch that a summed one reads: its groups are no linear function of their mean."""
+    return None if source is None else replace(source, head=None)
 
 
 def _places(shape: TapShape) -> int:
     return shape.height * shape.width
 
 
-def _branch_source(model: SSALModel, branch: BranchNet, tap: TapShape) -> MapSource | None:
-    """The maps that go into the global average pooling of a branch."""
+def _branch_source(model: SSALModel, branch: BranchNet, tap: TapShape, *, fused: bool) -> MapSource | None:
+    """The maps that go into the global average pooling of a branch.
+
+    Those of a fused branch are its own, at its own layer; the mean of them is not all that its head reads.
+    """
     blocks = list(branch.body)
     pooling = [
         index
@@ -69,7 +79,7 @@ def _branch_source(model: SSALModel, branch: BranchNet, tap: TapShape) -> MapSou
     ]
     if not pooling:
         return None
-    head = branch.head if pooling[0] == len(blocks) - 1 else None
+    head = branch.head if pooling[0] == len(blocks) - 1 and not fused else None
     if pooling[0] == 0:
         return MapSource(find_layer(model.backbone, tap.name), tap, head)
     return MapSource(blocks[pooling[0] - 1], TapShape("", "NCHW", 0), head)

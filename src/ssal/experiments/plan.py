@@ -15,6 +15,7 @@ from ssal.experiments.published import PUBLISHED, Published
 from ssal.experiments.spec import BASELINE, Experiment, Override, ScaleName
 from ssal.experiments.store import Store
 from ssal.experiments.training import OF_BRANCHES, Training
+from ssal.run.resolve import heads_of
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,9 @@ def _without_branches(settings: Settings) -> Settings:
 
 def _needs_confusion(method: str, settings: Settings) -> bool:
     """Whether groups depend on how classes are confused; random ones, classes and files do not."""
-    derived = settings.groups == "auto" or any(isinstance(item, int) for item in settings.groups)
+    derived = settings.groups == "auto" or any(
+        isinstance(head.item, int) for head in heads_of(settings.groups)
+    )
     wanted = find_method(method).needs_groups and settings.method != "random" and derived
     return wanted and settings.groups_from == "baseline"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssal.config import NAMED_GROUPS, Settings, make_settings
+from ssal.config import NAMED_GROUPS, Settings, group_parts, make_settings
 from ssal.errors import InputError
 from ssal.experiments.methods import Option
 from ssal.experiments.spec import BASELINE
@@ -137,6 +137,8 @@ def _by_content(item: object) -> object:
     """A file's name replaced by the hash of its content; anything else as it is."""
     if not isinstance(item, str) or item in ("auto", *NAMED_GROUPS):
         return item
+    if len(parts := group_parts(item)) > 1:
+        return "+".join(str(_by_content(part)) for part in parts)
     try:
         return "sha256:" + hashlib.sha256(Path(item).read_bytes()).hexdigest()
     except OSError as error:

@@ -28,6 +28,7 @@ class BranchResult(_Loose):
     top1: float | None = None
     weight: float | None = None
     exponent: float = 0.0
+    fused: bool = False
 
 
 def _numbers(value: object) -> object:

@@ -52,7 +52,8 @@ def describe_plan(settings: Settings) -> str:
     ]
     for tap, spec, layout, logits in zip(joint.taps, joint.specs, job.layouts, outputs.groups, strict=True):
         shape = "×".join(map(str, tap.feature))
-        lines.append(f"branch    {spec.tap}: {shape} → {layout} → {logits.shape[1]} groups")
+        beside = ", and the other branches" if spec.fused else ""
+        lines.append(f"branch    {spec.tap}: {shape} → {layout}{beside} → {logits.shape[1]} groups")
     steps = {
         name: step_seconds(model, len(batches[0].targets), job.precision) for name, model in models.items()
     }

@@ -30,17 +30,19 @@ from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
 from ssal.run.parts import split_training_data
 from ssal.run.resolve import (
+    Head,
     check_confusion,
     check_groups,
     default_groups,
     gathers_groups,
     given_groups,
+    heads_of,
     make_groupings,
-    one_each,
+    one_for_each_head,
     with_data_defaults,
 )
 from ssal.run.saved import BackboneSpec
-from ssal.taps import choose_taps, probe_taps
+from ssal.taps import choose_taps, deepest_tap, probe_taps
 from ssal.training import (
     GatheredGroups,
     JointLoss,
@@ -68,10 +70,10 @@ class Job:
         calibration: the held-out images that thresholds are set on, see `Parts`.
         known: the training data without the calibration part.
         backbone: how to build the backbone.
-        items: one number of groups, 'all' or file for each branch.
-        taps: one layer name for each branch.
-        layouts: one layout for each branch.
-        weights: λ of each branch.
+        heads: what the branches tell apart.
+        taps: one layer name for each of the heads.
+        layouts: one layout for each of them.
+        weights: λ of each.
     """
 
     settings: Settings
@@ -81,7 +83,7 @@ class Job:
     calibration: ImageSet
     known: ImageSet
     backbone: BackboneSpec
-    items: tuple[int | str, ...]
+    heads: tuple[Head, ...]
     taps: tuple[str, ...]
     layouts: tuple[str, ...]
     weights: tuple[float, ...]
@@ -90,6 +92,11 @@ class Job:
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one sample."""
         return (self.data.channels, *self.data.image_size)
+
+    @property
+    def items(self) -> tuple[int | str, ...]:
+        """A number of groups, a name or a file for each of the heads."""
+        return tuple(head.item for head in self.heads)
 
     @property
     def gathers(self) -> bool:
@@ -141,7 +148,9 @@ class Job:
             groupings,
             self.layouts,
             self.weights,
-            one_each("branch.exponents", exponents, len(self.taps)),
+            one_for_each_head("branch.exponents", exponents, self.heads),
+            [head.item == "fused" for head in self.heads],
+            [head.summed for head in self.heads],
             strict=True,
         )
         self.seed_everything()
@@ -156,7 +165,10 @@ class Job:
 
     def joint_loss(self) -> JointLoss:
         """The joint loss (Equation 3) of branches that have their groups."""
-        return JointLoss(self.settings.branch.main_weight, self.settings.label_smoothing)
+        branch = self.settings.branch
+        return JointLoss(
+            branch.main_weight, self.settings.label_smoothing, branch.distillation, branch.temperature
+        )
 
     def objective(self) -> JointLoss | GatheredGroups:
         """What the training of the branches lowers (Equation 3); it may have to find their groups first."""
@@ -175,8 +187,7 @@ class Job:
             memory,
             waiting=tuple(isinstance(item, int) for item in self.items),
             hard=settings.confusion == "hard",
-            main_weight=settings.branch.main_weight,
-            label_smoothing=settings.label_smoothing,
+            loss=self.joint_loss(),
         )
 
     def train_loader(self) -> LoaderFactory:
@@ -287,7 +298,9 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
         chosen = draw_per_class(data.train.targets, settings.images_per_class, data_seed)
         data = replace(data, train=data.train.select(chosen))
     classes = len(data.class_names)
-    items = default_groups(classes) if settings.groups == "auto" else settings.groups
+    branches = default_groups(classes) if settings.groups == "auto" else settings.groups
+    heads = heads_of(branches)
+    items = [head.item for head in heads]
     check_groups(items, data.class_names, data.hierarchy)
     check_confusion(settings, items, classes)
     backbone = BackboneSpec(
@@ -298,7 +311,6 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
         width=settings.width,
     )
     parts = split_training_data(data.train.targets, settings.holdout, data_seed, class_names=data.class_names)
-    count = len(items)
     job = Job(
         settings=settings,
         data=data,
@@ -307,10 +319,10 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
         calibration=data.train.select(parts.calibration),
         known=data.train.select(parts.known),
         backbone=backbone,
-        items=items,
-        taps=_taps(settings, backbone, count),
-        layouts=tuple(str(layout) for layout in one_each("layout", settings.layout, count)),
-        weights=tuple(one_each("branch.weights", settings.branch.weights, count)),
+        heads=heads,
+        taps=_taps(settings, backbone, heads),
+        layouts=_layouts(settings.layout, heads),
+        weights=one_for_each_head("branch.weights", settings.branch.weights, heads),
     )
     # A trial with arbitrary groups: taps and layouts must fit before hours go into a baseline.
     job.make_model(job.blank_groupings())
@@ -318,16 +330,36 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
     return job
 
 
-def _taps(settings: Settings, spec: BackboneSpec, count: int) -> tuple[str, ...]:
-    """One layer per branch, as given or chosen."""
+def _layouts(given: tuple[str, ...], heads: tuple[Head, ...]) -> tuple[str, ...]:
+    """One layout per head; one that is given for all is not for branches that read the others."""
+    layouts = one_for_each_head("layout", given, heads)
+    if len(given) > 1:
+        return layouts
+    fused = _fused(heads)
+    return tuple(
+        "light" if head.branch in fused else layout for head, layout in zip(heads, layouts, strict=True)
+    )
+
+
+def _fused(heads: tuple[Head, ...]) -> set[int]:
+    return {head.branch for head in heads if head.item == "fused"}
+
+
+def _taps(settings: Settings, spec: BackboneSpec, heads: tuple[Head, ...]) -> tuple[str, ...]:
+    """One layer per head, as given or chosen."""
     network = create_backbone(
         spec.name, spec.num_classes, in_chans=spec.in_chans, input_size=spec.input_size, width=spec.width
     )
     shape = (spec.in_chans, *spec.input_size)
+    fused, count = _fused(heads), 1 + heads[-1].branch
     if settings.taps == "auto":
-        return choose_taps(network, count, shape)
-    taps = settings.taps
-    if len(taps) != count:
-        raise InputError(f"{len(taps)} taps for {count} groupings; there must be as many")
-    probe_taps(network, taps, shape)
-    return taps
+        chosen = iter(choose_taps(network, count - len(fused), shape))
+        taps = tuple(
+            deepest_tap(network, shape) if branch in fused else next(chosen) for branch in range(count)
+        )
+    else:
+        taps = settings.taps
+        if len(taps) != count:
+            raise InputError(f"{len(taps)} taps for {count} groupings; there must be as many")
+        probe_taps(network, taps, shape)
+    return tuple(taps[head.branch] for head in heads)

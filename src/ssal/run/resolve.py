@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from ssal.config import Settings
+from ssal.config import Settings, group_parts
 from ssal.data import Hierarchy
 from ssal.errors import InputError
 from ssal.grouping import Grouping, group_classes
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of a branch.
+
+    Attributes:
+        branch: number of the branch, from 0.
+        item: what it tells apart: a number of groups, a name or a file.
+        summed: whether it is read off the classes of its branch.
+    """
+
+    branch: int
+    item: int | str
+    summed: bool = False
+
+
+def heads_of(groups: Sequence[int | str]) -> tuple[Head, ...]:
+    """The outputs of all branches, those of the classes before those that are read off them.
+
+    >>> [(head.branch, head.item, head.summed) for head in heads_of(["20+all", 50])]
+    [(0, 'all', False), (0, 20, True), (1, 50, False)]
+    """
+    return tuple(
+        Head(branch, part, summed=number > 0)
+        for branch, item in enumerate(groups)
+        for number, part in enumerate(group_parts(item))
+    )
+
 
 # What a set that is small enough for a first look is trained with on a CPU, where nothing else is asked for.
 _EPOCHS = {"digits": 10, "glyphs": 8, "cifar100": 40}
@@ -106,14 +136,14 @@ def given_groups(item: str, class_names: Sequence[str], hierarchy: Hierarchy | N
     """A grouping that no confusion is needed for.
 
     Args:
-        item: 'all' for the classes themselves, 'superclasses', or a file.
+        item: 'all' or 'fused' for the classes themselves, 'superclasses', or a file.
         class_names: names of the C classes.
         hierarchy: the superclasses that the data come with.
 
     Raises:
         InputError: the data have no superclasses, or a single one; or the file is for other classes.
     """
-    if item == "all":
+    if item in ("all", "fused"):
         return Grouping.identity(len(class_names), class_names=class_names)
     if item != "superclasses":
         return _from_file(Path(item), class_names)
@@ -169,3 +199,15 @@ def one_each(name: str, values: Sequence[_T], count: int) -> tuple[_T, ...]:
     if len(values) not in (1, count):
         raise InputError(f"{len(values)} values for {name}, but {count} branches; give one, or {count}")
     return tuple(values) * (count if len(values) == 1 else 1)
+
+
+def one_for_each_head(name: str, values: Sequence[_T], heads: Sequence[Head]) -> tuple[_T, ...]:
+    """Spread values over the outputs of all branches: one for all, one for each branch, or one for each.
+
+    Raises:
+        InputError: the number of values is none of these.
+    """
+    if len(values) == len(heads):
+        return tuple(values)
+    spread = one_each(name, values, 1 + max(head.branch for head in heads))
+    return tuple(spread[head.branch] for head in heads)

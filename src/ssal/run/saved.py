@@ -50,6 +50,8 @@ class _BranchEntry(BaseModel):
     labels: tuple[int, ...]
     weight: float = Field(allow_inf_nan=False)
     exponent: _Exponent
+    fused: bool = False
+    summed: bool = False
 
 
 class _Description(BaseModel):
@@ -121,10 +123,14 @@ def save_model(folder: Path, saved: SavedModel, version: str) -> None:
         {
             "tap": spec.tap,
             # The text, not the name: what `light` stands for may change.
-            "layout": light_layout(tap.feature) if spec.layout.strip() == "light" else spec.layout,
+            "layout": light_layout(tap.feature, fused=spec.fused)
+            if spec.layout.strip() == "light"
+            else spec.layout,
             "labels": spec.grouping.labels.tolist(),
             "weight": spec.weight,
             "exponent": exponent,
+            "fused": spec.fused,
+            "summed": spec.summed,
         }
         for spec, tap, exponent in zip(model.specs, model.taps, saved.exponents.branches, strict=True)
     ]
@@ -322,7 +328,7 @@ def _check_plan(path: Path, spec: BackboneSpec, branches: Sequence[Branch], stat
 
 def _branch(entry: _BranchEntry, class_names: Sequence[str]) -> Branch:
     grouping = Grouping.from_labels(entry.labels, class_names=class_names)
-    return Branch(entry.tap, grouping, entry.layout, entry.weight, entry.exponent)
+    return Branch(entry.tap, grouping, entry.layout, entry.weight, entry.exponent, entry.fused, entry.summed)
 
 
 def _combination(state: dict[str, Tensor], model: SSALModel) -> LinearCombination | None:

@@ -208,8 +208,11 @@ def find_groups(place: Workplace, confusion: Confusion) -> tuple[Grouping, ...]:
 
 def _keep_groups(place: Workplace, groupings: Sequence[Grouping], confusion: Confusion | None) -> None:
     taps = place.job.taps
-    for grouping, name, tap in zip(groupings, _file_names(taps), taps, strict=True):
+    for grouping, name, tap, head in zip(groupings, _file_names(taps), taps, place.job.heads, strict=True):
         grouping.save(place.directory.groups / name)
+        if head.item == "fused":
+            place.log(f"branch at {tap}: the classes, read off all branches")
+            continue
         if grouping.is_identity:
             place.log(f"branch at {tap}: the classes themselves")
             continue

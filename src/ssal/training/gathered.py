@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ssal.grouping import Grouping
-from ssal.joint import Outputs, ssal_loss
+from ssal.joint import Outputs
 from ssal.model import GroupedNetwork
-from ssal.training.objective import KeptObjective, Step
+from ssal.training.objective import JointLoss, KeptObjective, Step
 
 Derive = Callable[[NDArray[np.float64]], tuple[Grouping, ...]]
 
@@ -40,8 +40,7 @@ class GatheredGroups(KeptObjective):
         waiting: for each branch, whether it waits; the groups of others must be what `derive` gives for any
             confusion. All wait if None.
         hard: count the predicted classes in place of their softmax outputs.
-        main_weight: λ_0.
-        label_smoothing: share of each target spread over all classes, or groups.
+        loss: what is lowered.
     """
 
     sums: Tensor
@@ -57,8 +56,7 @@ class GatheredGroups(KeptObjective):
         *,
         waiting: Sequence[bool] | None = None,
         hard: bool = False,
-        main_weight: float = 1.0,
-        label_smoothing: float = 0.0,
+        loss: JointLoss = JointLoss(),  # noqa: B008 - immutable
     ) -> None:
         super().__init__()
         self.derive = derive
@@ -66,8 +64,7 @@ class GatheredGroups(KeptObjective):
         self.decay = math.exp(-1 / memory)
         self.waiting = waiting
         self.hard = hard
-        self.main_weight = main_weight
-        self.label_smoothing = label_smoothing
+        self.loss = loss
         self.register_buffer("sums", torch.zeros(num_classes, num_classes))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
         # Kept, since a training that goes on for more epochs than it was begun with has a later start.
@@ -89,7 +86,7 @@ class GatheredGroups(KeptObjective):
         # Weights of zero, and not a pass without branches: each part must reach the loss in every step.
         waiting = [not begun] * len(model.specs) if begun or self.waiting is None else self.waiting
         weights = [0.0 if waits else spec.weight for spec, waits in zip(model.specs, waiting, strict=True)]
-        loss = ssal_loss(outputs, targets, model.labels, weights, self.main_weight, self.label_smoothing)
+        loss = self.loss.of(outputs, targets, model.labels, weights)
         if not begun:
             scores = outputs.main.detach().float()
             seen = F.one_hot(scores.argmax(1), scores.shape[1]).float() if self.hard else scores.softmax(1)

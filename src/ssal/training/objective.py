@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from ssal.joint import Outputs, ssal_loss
+from ssal.joint import Outputs, distillation_loss, ssal_loss
 from ssal.model import GroupedNetwork
 
 
@@ -38,19 +39,32 @@ class KeptObjective(nn.Module):
 
 @dataclass(frozen=True)
 class JointLoss:
-    """The joint loss of all parts (Equation 3).
+    """The joint loss of all parts (Equation 3), and what the main classifier learns from all of them.
 
     Attributes:
         main_weight: λ_0; the weights λ_b of the branches are the model's.
         label_smoothing: share of each target spread over all classes, or groups.
+        distillation: weight of the distillation of the joint prediction into the main classifier.
+        temperature: of that distillation.
     """
 
     main_weight: float = 1.0
     label_smoothing: float = 0.0
+    distillation: float = 0.0
+    temperature: float = 2.0
 
     def __call__(self, model: GroupedNetwork, images: Tensor, targets: Tensor) -> Step:
         """Cross-entropies of all parts, weighted and summed."""
         outputs: Outputs = model(images)
-        weights = [spec.weight for spec in model.specs]
-        loss = ssal_loss(outputs, targets, model.labels, weights, self.main_weight, self.label_smoothing)
-        return Step(loss, outputs)
+        return Step(self.of(outputs, targets, model.labels, [spec.weight for spec in model.specs]), outputs)
+
+    def of(
+        self, outputs: Outputs, targets: Tensor, labels: Sequence[Tensor], weights: Sequence[float]
+    ) -> Tensor:
+        """The loss of outputs that are there already; branches of weight 0 teach nothing."""
+        loss = ssal_loss(outputs, targets, labels, weights, self.main_weight, self.label_smoothing)
+        teachers = [weight > 0 for weight in weights]
+        if self.distillation and any(teachers):
+            taught = distillation_loss(outputs, labels, teachers, self.temperature)
+            loss = loss + self.distillation * taught
+        return loss

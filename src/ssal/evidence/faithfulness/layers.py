@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -90,12 +89,16 @@ def _backbone_layers(model: SSALModel, image: Tensor) -> list[Layer]:
 
 
 def _branch_layers(model: SSALModel) -> list[list[Layer]]:
+    nets = {number: net for number, net in enumerate(model.branches, start=1) if isinstance(net, BranchNet)}
     found: list[list[Layer]] = []
-    for number, branch in enumerate(model.branches, start=1):
-        path, parts = f"branches.{number - 1}", frozenset({number})
+    for number, net in nets.items():
+        following = (other for other in nets if other > number)
+        # With those that read their groups off its classes.
+        parts = frozenset(range(number, next(following, len(model.branches) + 1)))
+        path = f"branches.{number - 1}"
         blocks = [
             Layer(f"block {place + 1}", f"{path}.body.{place}", parts)
-            for place, block in enumerate(cast(BranchNet, branch).body)
+            for place, block in enumerate(net.body)
             if _has_weights(block)
         ]
         found.append([Layer("head", f"{path}.head", parts), *reversed(blocks)])

@@ -17,6 +17,7 @@ from ssal.report.images import Gallery
 from ssal.report.names import class_name
 from ssal.report.predictions import Predictions
 from ssal.report.reading import Record
+from ssal.report.schema import BranchResult
 from ssal.report.section import Section
 from ssal.report.sections.confusion import chance_share
 from ssal.report.thumbnails import Thumbnail, thumbnail
@@ -53,6 +54,7 @@ class BranchGroups:
     """The groups of one branch, those with the largest share of the confusion first."""
 
     tap: str
+    fused: bool
     num_groups: int
     sizes: str
     identity: bool
@@ -119,7 +121,9 @@ class _Cards:
         return Card(number, members, len(classes) - len(members), share, right)
 
 
-def _branch(tap: str, number: int, grouping: Grouping, record: Record, cards: _Cards) -> BranchGroups:
+def _branch(
+    branch: BranchResult, number: int, grouping: Grouping, record: Record, cards: _Cards
+) -> BranchGroups:
     shares = _group_shares(record.confusion, grouping)
     right = _group_accuracy(record.predictions, grouping, number)
     identity = grouping.is_identity
@@ -145,7 +149,8 @@ def _branch(tap: str, number: int, grouping: Grouping, record: Record, cards: _C
         names.append((group, members))
     low, high = int(grouping.sizes.min()), int(grouping.sizes.max())
     return BranchGroups(
-        tap=tap,
+        tap=branch.tap,
+        fused=branch.fused,
         num_groups=grouping.num_groups,
         sizes=f"{low}" if low == high else f"{low} or {high}" if high == low + 1 else f"{low} to {high}",
         identity=identity,
@@ -164,7 +169,7 @@ def groups(record: Record, gallery: Gallery, budget: Budget) -> Section | None:
         return None
     cards = _Cards(record, gallery, budget)
     branches = [
-        _branch(branch.tap, number, grouping, record, cards)
+        _branch(branch, number, grouping, record, cards)
         for number, (branch, grouping) in enumerate(
             zip(record.metrics.branches, record.groupings, strict=False)
         )
