@@ -236,7 +236,7 @@ def test_taps_layouts_and_weights_are_given_for_branches_or_for_all_they_tell_ap
 
 
 def test_a_run_keeps_what_its_branches_read(tmp_path: Path) -> None:
-    settings = SETTINGS | {"branch": {"distillation": 1.0}}
+    settings = SETTINGS | {"distillation": {"weight": 1.0}}
     run = train(**settings, out=tmp_path / "run", echo=lambda line: None).path
     saved = load_model(run / "model")
     assert [(spec.fused, spec.summed) for spec in saved.model.specs] == [

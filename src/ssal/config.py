@@ -100,12 +100,13 @@ class BranchSettings(_Section):
         default=3.0, gt=0, description="upper bound of fitted exponents, against overconfidence on few images"
     )
     main_weight: float = Field(default=1.0, gt=0, description="loss weight λ_0 of the main classifier")
-    distillation: float = Field(
-        default=0.0,
-        ge=0,
-        description="weight of teaching the main classifier what all parts say together",
-    )
-    temperature: float = Field(default=2.0, gt=0, description="temperature of that teaching")
+
+
+class DistillationSettings(_Section):
+    """What the main classifier learns from all parts, itself included."""
+
+    weight: float = Field(default=0.0, ge=0, description="weight of that loss; 0 for none")
+    temperature: float = Field(default=2.0, gt=0, description="temperature of that loss")
 
 
 class GatheringSettings(_Section):
@@ -200,6 +201,7 @@ class Settings(_Section):
         default=("light",), description="branch layout, one or one for each branch separated by ';'"
     )
     branch: BranchSettings = BranchSettings()
+    distillation: DistillationSettings = DistillationSettings()
 
     epochs: int | None = Field(default=None, ge=1, description="as the data ask if unset")
     time_budget: float | None = Field(default=None, gt=0, description="minutes; sets the number of epochs")

@@ -190,8 +190,10 @@ def _needs_confusion(method: str, settings: Settings) -> bool:
 def _settings(layers: Sequence[Override], assignments: Mapping[str, Any], data_dir: Path | None) -> Settings:
     """The settings of the network, then those of the layers, then the assignments; later ones win."""
     network = _network(next((layer.network for layer in reversed(layers) if layer.network), None))
-    # A cell names the baseline whose confusion its groups are of, if it does not ask for groups of its own.
-    start = {"groups_from": "baseline"} | ({} if network is None else network.settings())
+    # Unlike in `ssal train`, a cell names the baseline whose confusion its groups are of, or asks for groups
+    # of its own, and says so if its main classifier learns from the rest.
+    start = {"groups_from": "baseline", "distillation": {"weight": 0}}
+    start |= {} if network is None else network.settings()
     settings = make_settings(start, *(layer.settings for layer in layers), assignments)
     update: dict[str, Any] = {}
     if network is not None and network.width is not None and settings.width is not None:

@@ -26,11 +26,14 @@ _DETERMINING = {
 }  # fmt: skip
 # What counts only where groups come from the same training: older trainings have no such settings.
 _GATHERED = {"groups_from", "gathering"}
+# Likewise what counts only where the main classifier learns from all parts.
+_DISTILLED = {"distillation"}
 # Where data are, how they are read and how often the state is saved do not change what is learnt.
 _OPERATIONAL = {"data_dir", "workers", "logger", "checkpoint", "explanation_images", "baseline"}
 # What has no effect on a network without branches.
 OF_BRANCHES = {
     "groups", "taps", "criterion", "method", "confusion", "groups_from", "gathering", "layout", "branch",
+    "distillation",
 }  # fmt: skip
 
 
@@ -78,7 +81,9 @@ class Training:
         changed = self.settings.model_dump(exclude_defaults=True).keys()
         if self.settings.groups_from == "baseline":
             left_out |= _GATHERED
-        wanted = (_DETERMINING | _GATHERED | changed) - left_out
+        if self.settings.distillation.weight == 0:
+            left_out |= _DISTILLED
+        wanted = (_DETERMINING | _GATHERED | _DISTILLED | changed) - left_out
         settings = self.settings.model_dump(mode="json", include=wanted, exclude_none=True)
         if isinstance(settings.get("groups"), list):
             settings["groups"] = [_by_content(item) for item in settings["groups"]]

@@ -165,10 +165,9 @@ class Job:
 
     def joint_loss(self) -> JointLoss:
         """The joint loss (Equation 3) of branches that have their groups."""
-        branch = self.settings.branch
-        return JointLoss(
-            branch.main_weight, self.settings.label_smoothing, branch.distillation, branch.temperature
-        )
+        settings = self.settings
+        weight, temperature = settings.distillation.weight, settings.distillation.temperature
+        return JointLoss(settings.branch.main_weight, settings.label_smoothing, weight, temperature)
 
     def objective(self) -> JointLoss | GatheredGroups:
         """What the training of the branches lowers (Equation 3); it may have to find their groups first."""
