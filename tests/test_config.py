@@ -52,7 +52,7 @@ def test_all_faults_are_reported_together() -> None:
     ("settings", "message"),
     [
         ({}, "data is missing"),
-        ({"data": "x", "groups": "20,many"}, "'many' is no number, not 'all' or 'superclasses'"),
+        ({"data": "x", "groups": "20,many"}, "'many' is no number, not 'all', 'superclasses' or 'fused'"),
         ({"data": "x", "groups": ""}, "at least one number of groups"),
         ({"data": "x", "holdout": 1.0}, "holdout: input should be less than 1"),
         ({"data": "x", "lr": float("nan")}, "lr: "),

@@ -105,7 +105,7 @@ class BranchSettings(_Section):
 class DistillationSettings(_Section):
     """What the main classifier learns from all parts, itself included."""
 
-    weight: float = Field(default=0.0, ge=0, description="weight of that loss; 0 for none")
+    weight: float = Field(default=1.0, ge=0, description="weight of that loss; 0 for none")
     temperature: float = Field(default=2.0, gt=0, description="temperature of that loss")
 
 
@@ -183,7 +183,7 @@ class Settings(_Section):
         default="auto",
         description="numbers of groups, 'all' for the classes themselves, 'superclasses' of the data, files, "
         "'fused' for the classes read off all branches together, '20+all' for classes and the groups that "
-        "they sum up to; auto: C/5, C/2 and all",
+        "they sum up to; auto: C/5+all, C/2+all, all and fused",
     )
     taps: Literal["auto"] | Annotated[tuple[str, ...], BeforeValidator(_split)] = "auto"
     criterion: Literal["join", "split"] = "join"

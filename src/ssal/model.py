@@ -14,6 +14,7 @@ from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, Outputs, joint_log_prob, label_map
 from ssal.taps import TapShape, TapStore, attach, output_size, probe_taps, to_maps
+from ssal.text import told_apart
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class Branch:
     fused: bool = False
     summed: bool = False
 
+    @property
+    def task(self) -> str:
+        """What it tells apart, in a word or two."""
+        if self.fused:
+            return "fused"
+        return "classes" if self.grouping.is_identity else f"{self.grouping.num_groups} groups"
+
 
 class GroupedNetwork(nn.Module):
     """A network whose output is `Outputs`: logits of the classes, and of groups of classes.
@@ -64,6 +72,11 @@ class GroupedNetwork(nn.Module):
         self.branches = nn.ModuleList()
         for index, spec in enumerate(self.specs):
             self.register_buffer(f"labels{index}", label_map(spec.grouping), persistent=False)
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """A name for each branch: its tap, with its task where several have the same."""
+        return told_apart((spec.tap, spec.task) for spec in self.specs)
 
     @property
     def labels(self) -> tuple[Tensor, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 # Control, format (directional marks among them), lone surrogate and private characters, line separators.
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -37,3 +38,26 @@ def encodable(text: str) -> str:
     'caf\\udce9'
     """
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def told_apart(names: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Names that several have, with what tells them apart; with their numbers where that does not.
+
+    Args:
+        names: each with what may tell it from others of that name.
+
+    >>> told_apart([("layer1", "classes"), ("layer1", "5 groups"), ("layer2", "5 groups")])
+    ('layer1 (classes)', 'layer1 (5 groups)', 'layer2')
+    >>> told_apart([("layer1", "5 groups"), ("layer1", "5 groups")])
+    ('layer1 (5 groups, 1)', 'layer1 (5 groups, 2)')
+    """
+    pairs = list(names)
+    alone = [name for name, _ in pairs]
+    return tuple(
+        name
+        if alone.count(name) == 1
+        else f"{name} ({what})"
+        if pairs.count((name, what)) == 1
+        else f"{name} ({what}, {number})"
+        for number, (name, what) in enumerate(pairs, start=1)
+    )

@@ -28,6 +28,7 @@ class Part:
         map: float32 [H, W] from 0 to 1, where the evidence lies: for the winner in the main classifier, for
             the predicted group in a branch. None where the part reads no maps.
         method: how the map was made, `CAM` or `Grad-CAM`; None without map.
+        label: how the branch is called where its tap alone does not tell it from others.
     """
 
     tap: str | None
@@ -40,11 +41,12 @@ class Part:
     without: tuple[int, ...]
     map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     method: str | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
-        """The tap, or `main classifier`."""
-        return MAIN if self.tap is None else self.tap
+        """The label of the branch, or else its tap, or `main classifier`."""
+        return MAIN if self.tap is None else self.label or self.tap
 
     @property
     def margin(self) -> float:

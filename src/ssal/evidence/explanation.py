@@ -137,6 +137,7 @@ def _explain(parts: _Parts, image: Tensor, class_names: tuple[str, ...], candida
             without=without[number],
             map=heat,
             method=None if heat is None or source is None else source.method,
+            label="" if number == 0 else model.branch_names[number - 1],
         )
         found.append(part)
     return Evidence(

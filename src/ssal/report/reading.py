@@ -27,6 +27,7 @@ from ssal.report.schema import (
     Selective,
 )
 from ssal.run.directory import RunDirectory
+from ssal.text import told_apart
 
 _Model = TypeVar("_Model", bound=BaseModel)
 # Rounding of the table's own accuracy; what differs more was measured on other data.
@@ -74,6 +75,19 @@ class Record:
     severity: dict[str, float | None]
     explanations: Explanations | None
     faults: tuple[str, ...] = field(default=())
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """A name for each branch: its tap, with what it tells apart where several have the same."""
+        known = [] if self.model is None else self.model.branches
+        tasks = [branch.task for branch in known] or [""] * len(self.metrics.branches)
+        return told_apart(zip((branch.tap for branch in self.metrics.branches), tasks, strict=False))
+
+    @property
+    def summed(self) -> tuple[bool, ...]:
+        """For each branch, whether its groups are read off the classes of another one."""
+        known = [] if self.model is None else self.model.branches
+        return tuple(branch.summed for branch in known) or (False,) * len(self.metrics.branches)
 
     @property
     def path(self) -> Path:

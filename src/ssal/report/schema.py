@@ -28,7 +28,6 @@ class BranchResult(_Loose):
     top1: float | None = None
     weight: float | None = None
     exponent: float = 0.0
-    fused: bool = False
 
 
 def _numbers(value: object) -> object:
@@ -218,6 +217,14 @@ class ModelBranch(_Loose):
     tap: str
     layout: str = ""
     labels: list[int]
+    fused: bool = False
+    summed: bool = False
+
+    @property
+    def task(self) -> str:
+        """What it tells apart, in a word or two."""
+        groups = len(set(self.labels))
+        return "fused" if self.fused else "classes" if groups == len(self.labels) else f"{groups} groups"
 
 
 class Backbone(_Loose):

@@ -121,8 +121,6 @@ def measure(
             "top1": top1,
             "weight": spec.weight,
             "exponent": exponent,
-            "fused": spec.fused,
-            "summed": spec.summed,
         }
         for spec, top1, exponent in zip(saved.model.specs, right, saved.exponents.branches, strict=True)
     ]

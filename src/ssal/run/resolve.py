@@ -64,15 +64,15 @@ def with_data_defaults(settings: Settings, model_takes_width: bool) -> Settings:
 
 
 def default_groups(num_classes: int) -> tuple[int | str, ...]:
-    """C/5 and C/2 groups, and the classes themselves, which predict better beside groups than groups alone.
+    """Two branches for the classes and C/5 and C/2 groups of them, one for the classes, one that reads all.
 
     >>> default_groups(100), default_groups(10), default_groups(3)
-    ((20, 50, 'all'), (2, 5, 'all'), ('all',))
+    (('20+all', '50+all', 'all', 'fused'), ('2+all', '5+all', 'all', 'fused'), ('all', 'fused'))
     """
     if num_classes < 4:
-        return ("all",)
+        return ("all", "fused")
     counts = {max(2, min(num_classes // 2, round(num_classes / part))) for part in (5, 2)}
-    return (*sorted(counts), "all")
+    return (*(f"{count}+all" for count in sorted(counts)), "all", "fused")
 
 
 def gathers_groups(settings: Settings, items: Sequence[int | str]) -> bool:

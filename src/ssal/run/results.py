@@ -94,9 +94,8 @@ def format_table(metrics: Mapping[str, Any]) -> str:
             time = f"{'' if seconds is None else f'{seconds:.1f}':>10}"
             lines.append(f"{way:10}{values}{cost}{time}")
     for branch in metrics["branches"]:
-        fused = ", fused" if branch.get("fused") else ""
         lines.append(
-            f"branch {branch['tap']}{fused}: {branch['num_groups']} groups, {branch['top1']:.2f} % right, "
+            f"branch {branch['tap']}: {branch['num_groups']} groups, {branch['top1']:.2f} % right, "
             f"weight {branch['weight']:g}, exponent {branch['exponent']:.3f}"
         )
     lines += [line for line in (error_detection_line(metrics), guarantee_line(metrics)) if line is not None]

@@ -46,7 +46,7 @@ def _check(model: SSALModel, images: Tensor, exponents: Exponents, **least: tupl
 
 
 def _subjects(model: SSALModel) -> tuple[Subject, ...]:
-    branches = (Subject("branch", spec.tap, number) for number, spec in enumerate(model.specs, start=1))
+    branches = (Subject("branch", name, number) for number, name in enumerate(model.branch_names, start=1))
     return (Subject("main", "main"), *branches)
 
 

@@ -17,7 +17,7 @@ class Subject:
 
     Attributes:
         kind: the main classifier, a branch, or all parts together.
-        name: `main`, the tap of the branch, or `joint`.
+        name: `main`, the name of the branch, or `joint`.
         branch: number of the branch, from 1; None for the others.
     """
 

@@ -100,14 +100,8 @@ def only_seeds_differ(records: Sequence[Record]) -> bool:
 
 
 def compare_groups(records: Sequence[Record]) -> list[Groups]:
-    """Groups of all runs, tap by tap."""
-    by_tap = [
-        {
-            branch.tap: grouping
-            for branch, grouping in zip(record.metrics.branches, record.groupings, strict=False)
-        }
-        for record in records
-    ]
+    """Groups of all runs, branch by branch."""
+    by_tap = [dict(zip(record.branch_names, record.groupings, strict=False)) for record in records]
     rows: list[Groups] = []
     for tap in dict.fromkeys(tap for table in by_tap for tap in table):
         groupings = [table.get(tap) for table in by_tap]

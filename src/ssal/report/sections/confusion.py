@@ -129,8 +129,8 @@ def confusion(record: Record) -> Section | None:
         return None
     ways = [way for way in _WAYS if way in predictions.answers]
     useful = [
-        (clipped(branch.tap, 24), grouping)
-        for branch, grouping in zip(record.metrics.branches, record.groupings, strict=False)
+        (clipped(name, 24), grouping)
+        for name, grouping in zip(record.branch_names, record.groupings, strict=False)
         if grouping.num_groups < len(names)
     ]
     errors = np.bincount(predictions.target[~predictions.right(ways[0])], minlength=len(names))

@@ -17,7 +17,6 @@ from ssal.report.images import Gallery
 from ssal.report.names import class_name
 from ssal.report.predictions import Predictions
 from ssal.report.reading import Record
-from ssal.report.schema import BranchResult
 from ssal.report.section import Section
 from ssal.report.sections.confusion import chance_share
 from ssal.report.thumbnails import Thumbnail, thumbnail
@@ -54,7 +53,6 @@ class BranchGroups:
     """The groups of one branch, those with the largest share of the confusion first."""
 
     tap: str
-    fused: bool
     num_groups: int
     sizes: str
     identity: bool
@@ -121,9 +119,7 @@ class _Cards:
         return Card(number, members, len(classes) - len(members), share, right)
 
 
-def _branch(
-    branch: BranchResult, number: int, grouping: Grouping, record: Record, cards: _Cards
-) -> BranchGroups:
+def _branch(name: str, number: int, grouping: Grouping, record: Record, cards: _Cards) -> BranchGroups:
     shares = _group_shares(record.confusion, grouping)
     right = _group_accuracy(record.predictions, grouping, number)
     identity = grouping.is_identity
@@ -149,8 +145,7 @@ def _branch(
         names.append((group, members))
     low, high = int(grouping.sizes.min()), int(grouping.sizes.max())
     return BranchGroups(
-        tap=branch.tap,
-        fused=branch.fused,
+        tap=name,
         num_groups=grouping.num_groups,
         sizes=f"{low}" if low == high else f"{low} or {high}" if high == low + 1 else f"{low} to {high}",
         identity=identity,
@@ -169,9 +164,7 @@ def groups(record: Record, gallery: Gallery, budget: Budget) -> Section | None:
         return None
     cards = _Cards(record, gallery, budget)
     branches = [
-        _branch(branch, number, grouping, record, cards)
-        for number, (branch, grouping) in enumerate(
-            zip(record.metrics.branches, record.groupings, strict=False)
-        )
+        _branch(name, number, grouping, record, cards)
+        for number, (name, grouping) in enumerate(zip(record.branch_names, record.groupings, strict=False))
     ]
     return Section("groups", "Groups of look-alike classes", "Groups", {"branches": branches})

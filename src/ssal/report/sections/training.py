@@ -103,9 +103,9 @@ def training(record: Record) -> Section | None:
         Line("TR", *series(epochs, "joint", "val_loss"), "TR"),
     ]
     branches = [
-        Line(clipped(branch.tap, 9), *series(epochs, "joint", f"val_top1_branch{number}"), tone)
-        for number, (branch, tone) in enumerate(
-            zip(record.metrics.branches, SERIES * len(record.metrics.branches), strict=False), start=1
+        Line(clipped(name, 18), *series(epochs, "joint", f"val_top1_branch{number}"), tone)
+        for number, (name, tone) in enumerate(
+            zip(record.branch_names, SERIES * len(record.branch_names), strict=False), start=1
         )
     ]
     charts = [

@@ -45,13 +45,15 @@ def _trained(record: Record) -> str:
     settings, branches = record.settings, record.metrics.branches
     width = settings.get("width")
     model = clipped(record.model_name, 40) + (f" of width {width}" if width else "")
-    taps = ", ".join(clipped(branch.tap, 24) for branch in branches)
+    read = list(dict.fromkeys(clipped(branch.tap, 24) for branch in branches))
+    taps = " and ".join(part for part in (", ".join(read[:-1]), *read[-1:]) if part)
+    count = record.summed.count(False)
     epochs = settings.get("epochs")
     length = plural(epochs, "epoch") if isinstance(epochs, int) else "some epochs"
     sentence = f"A {model} learned {plural(len(record.class_names), 'class', 'classes')} in {length}"
     if not branches:
         return f"{sentence}."
-    together = f"together with {plural(len(branches), 'branch', 'branches')} at {taps}, {_predicted(record)}"
+    together = f"together with {plural(count, 'branch', 'branches')} at {taps}, {_predicted(record)}"
     if record.metrics.baseline is None:
         return f"{sentence}, {together}."
     return f"{sentence}, once alone (the baseline) and once {together}."

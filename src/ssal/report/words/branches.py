@@ -93,7 +93,13 @@ def _beating(checks: Explanations, verdict: Callable[[Area], str]) -> tuple[list
 
 
 def _branches(record: Record, summary: Summary) -> None:
-    silent = [clipped(branch.tap, 24) for branch in record.metrics.branches if branch.exponent < _SILENT]
+    silent = [
+        clipped(name, 24)
+        for name, branch, summed in zip(
+            record.branch_names, record.metrics.branches, record.summed, strict=False
+        )
+        if branch.exponent < _SILENT and not summed
+    ]
     if silent:
         verb, whose = ("has", "its") if len(silent) == 1 else ("have", "their")
         summary.lacks.append(
