@@ -42,10 +42,13 @@ class Branch:
     summed: bool = False
 
     @property
+    def place(self) -> str:
+        """What it reads."""
+        return f"fused ({self.tap})" if self.fused else self.tap
+
+    @property
     def task(self) -> str:
-        """What it tells apart, in a word or two."""
-        if self.fused:
-            return "fused"
+        """What it tells apart."""
         return "classes" if self.grouping.is_identity else f"{self.grouping.num_groups} groups"
 
 
@@ -75,8 +78,8 @@ class GroupedNetwork(nn.Module):
 
     @property
     def branch_names(self) -> tuple[str, ...]:
-        """A name for each branch: its tap, with its task where several have the same."""
-        return told_apart((spec.tap, spec.task) for spec in self.specs)
+        """A name for each branch: its place, with its task where several have the same."""
+        return told_apart((spec.place, spec.task) for spec in self.specs)
 
     @property
     def labels(self) -> tuple[Tensor, ...]:

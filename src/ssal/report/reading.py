@@ -78,10 +78,10 @@ class Record:
 
     @property
     def branch_names(self) -> tuple[str, ...]:
-        """A name for each branch: its tap, with what it tells apart where several have the same."""
-        known = [] if self.model is None else self.model.branches
-        tasks = [branch.task for branch in known] or [""] * len(self.metrics.branches)
-        return told_apart(zip((branch.tap for branch in self.metrics.branches), tasks, strict=False))
+        """A name for each branch: what it reads, with what it tells apart where several have the same."""
+        if self.model is None:
+            return tuple(branch.tap for branch in self.metrics.branches)
+        return told_apart((branch.place, branch.task) for branch in self.model.branches)
 
     @property
     def summed(self) -> tuple[bool, ...]:

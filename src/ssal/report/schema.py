@@ -221,10 +221,15 @@ class ModelBranch(_Loose):
     summed: bool = False
 
     @property
+    def place(self) -> str:
+        """What it reads."""
+        return f"fused ({self.tap})" if self.fused else self.tap
+
+    @property
     def task(self) -> str:
-        """What it tells apart, in a word or two."""
+        """What it tells apart."""
         groups = len(set(self.labels))
-        return "fused" if self.fused else "classes" if groups == len(self.labels) else f"{groups} groups"
+        return "classes" if groups == len(self.labels) else f"{groups} groups"
 
 
 class Backbone(_Loose):

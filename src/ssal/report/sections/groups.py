@@ -167,4 +167,9 @@ def groups(record: Record, gallery: Gallery, budget: Budget) -> Section | None:
         _branch(name, number, grouping, record, cards)
         for number, (name, grouping) in enumerate(zip(record.branch_names, record.groupings, strict=False))
     ]
-    return Section("groups", "Groups of look-alike classes", "Groups", {"branches": branches})
+    return Section(
+        "groups",
+        "Groups of look-alike classes",
+        "Groups",
+        {"branches": branches, "summed": any(record.summed)},
+    )

@@ -123,7 +123,7 @@ def results(record: Record) -> Section:
         {
             "rows": result_rows(record),
             "chart": chart,
-            "branches": record.metrics.branches,
+            "branches": list(zip(record.branch_names, record.metrics.branches, strict=False)),
             "layouts": [branch.layout for branch in record.model.branches] if record.model else [],
             "main_exponent": decimals(record.metrics.main_exponent, 3),
             "samples": len(record.predictions) if record.predictions else None,
