@@ -139,8 +139,9 @@ def test_each_part_tells_its_group() -> None:
         main, *branches = evidence.parts
         assert main.members == (main.predicted,) == (int(outputs.main.argmax()),)
         assert main.probability == pytest.approx(float(outputs.main.softmax(1).max()), abs=1e-6)
+        assert [part.name for part in branches] == list(model.branch_names)
         for part, logits, spec in zip(branches, outputs.groups, model.specs, strict=True):
-            assert part.tap == part.name == spec.tap
+            assert part.tap == spec.tap
             assert part.predicted == int(logits.argmax())
             assert part.probability == pytest.approx(float(logits.softmax(1).max()), abs=1e-6)
             inside = [c for c in range(CLASSES) if spec.grouping.labels[c] == part.predicted]

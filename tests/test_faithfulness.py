@@ -212,8 +212,8 @@ def test_parts_without_maps_are_named() -> None:
     ]
     checks = check_explanations(SSALModel(net, branches, (1, 9, 6)), images(3), **FAST)
     assert [part.subject.branch for part in checks.parts] == [None, 2, None]
-    assert checks.without_map == (Subject("branch", "late", 1),)
-    assert "Without a map of the image, and so not checked: late (1)." in findings(checks)
+    assert checks.without_map == (Subject("branch", "late (3 groups)", 1),)
+    assert "Without a map of the image, and so not checked: late (3 groups)." in findings(checks)
     assert {cascade.subject.branch for cascade in checks.randomisation} == {None, 2}
 
 
