@@ -5,7 +5,7 @@ from harness import Ratio, arguments
 from ssal import Branch, Grouping, SSALModel
 from ssal.backbones import create_backbone
 from ssal.cost import count_flops
-from ssal.taps import choose_taps
+from ssal.taps import choose_taps, deepest_tap
 
 _CASES = (
     ("resnet18_cifar", 16, (3, 32, 32)),
@@ -25,12 +25,19 @@ def main() -> None:
     for name, width, shape in _CASES:
         backbone = create_backbone(name, 100, in_chans=shape[0], input_size=shape[1:], width=width)
         taps = choose_taps(backbone, 3, shape)
+        deepest = deepest_tap(backbone, shape)
         plain = count_flops(backbone, shape)
+        classes = Grouping.identity(100)
         branches = [
-            Branch(tap, Grouping.random(100, k, 0)) for tap, k in zip(taps, (20, 33, 50), strict=True)
+            Branch(taps[0], classes),
+            Branch(taps[0], Grouping.random(100, 20, 0), summed=True),
+            Branch(taps[1], classes),
+            Branch(taps[1], Grouping.random(100, 50, 0), summed=True),
+            Branch(taps[2], classes),
+            Branch(deepest, classes, fused=True),
         ]
         joint = count_flops(SSALModel(backbone, branches, shape), shape)
-        settings = {"network": name, "width": width, "input": list(shape), "taps": list(taps)}
+        settings = {"network": name, "width": width, "input": list(shape), "taps": [*taps, deepest]}
         sides = {"with": float(joint), "without": float(plain)}
         Ratio(f"FLOPs with light branches: {name}", joint / plain, 1.10, "at most", sides, settings).print()
 

@@ -195,6 +195,7 @@ def test_branches_that_wait_do_not_teach() -> None:
         ("2+3,all", "one part must be 'all' or 'fused'"),
         ("2+all+fused,all", "one part must be 'all' or 'fused'"),
         ("2+al", "'2\\+al' is no number"),
+        ("2,fusd", "did you mean 'fused'"),
     ],
 )
 def test_groups_that_cannot_be_read_are_refused(groups: str, message: str) -> None:
@@ -223,6 +224,8 @@ def test_taps_layouts_and_weights_are_given_for_branches_or_for_all_they_tell_ap
     job = prepare(make_settings(SETTINGS, each))
     assert job.weights == (0.1, 0.1, 0.2, 0.3, 0.3)
     assert job.taps == ("layer1", "layer1", "layer2", "layer3", "layer3")
+    named = {"taps": ["layer1", "layer2"]}
+    assert prepare(make_settings(SETTINGS, named)).taps == ("layer1", "layer1", "layer2", "layer4", "layer4")
     heads = {"branch": {"weights": [0.1, 0.2, 0.3, 0.4, 0.5]}, "layout": ["cbr 8 | gap"]}
     job = prepare(make_settings(SETTINGS, heads))
     assert job.weights == (0.1, 0.2, 0.3, 0.4, 0.5)

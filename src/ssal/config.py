@@ -78,9 +78,11 @@ def _check_item(item: int | str) -> None:
         raise ValueError(f"{item!r}: groups are read off the classes, so one part must be 'all' or 'fused'")
     for part in parts:
         if isinstance(part, str) and not _is_known(part):
+            near = nearest(part, NAMED_GROUPS, limit=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
                 f"{item!r} is no number, not 'all', 'superclasses' or 'fused', no .json or .txt file, "
-                "and no such thing as '20+all'"
+                f"and no such thing as '20+all'{hint}"
             )
 
 

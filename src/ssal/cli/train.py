@@ -45,7 +45,7 @@ def train(
     print_config: Annotated[bool, typer.Option("--print-config", help="Show the settings and stop.")] = False,
     model: Annotated[str | None, typer.Option(help="timm name, or package.module:callable.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
-    groups: Annotated[str | None, typer.Option(help="Such as 20,33,50 or 20,all or a file.")] = None,
+    groups: Annotated[str | None, typer.Option(help="Such as 20,33,50 or 20+all,fused or a file.")] = None,
     taps: Annotated[str | None, typer.Option(help="auto, or layer names: a,b,c.")] = None,
     criterion: Annotated[str | None, typer.Option(help="join or split look-alike classes.")] = None,
     method: Annotated[str | None, typer.Option(help="refined, paper or random grouping.")] = None,

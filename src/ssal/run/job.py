@@ -351,14 +351,12 @@ def _taps(settings: Settings, spec: BackboneSpec, heads: tuple[Head, ...]) -> tu
     )
     shape = (spec.in_chans, *spec.input_size)
     fused, count = _fused(heads), 1 + heads[-1].branch
-    if settings.taps == "auto":
-        chosen = iter(choose_taps(network, count - len(fused), shape))
-        taps = tuple(
-            deepest_tap(network, shape) if branch in fused else next(chosen) for branch in range(count)
-        )
-    else:
-        taps = settings.taps
-        if len(taps) != count:
-            raise InputError(f"{len(taps)} taps for {count} groupings; there must be as many")
-        probe_taps(network, taps, shape)
+    own = count - len(fused)
+    taps = choose_taps(network, own, shape) if settings.taps == "auto" else settings.taps
+    if len(taps) not in (count, own):
+        raise InputError(f"{len(taps)} taps for {count} groupings; there must be as many")
+    probe_taps(network, taps, shape)
+    if len(taps) < count:
+        deepest, named = deepest_tap(network, shape), iter(taps)
+        taps = tuple(deepest if branch in fused else next(named) for branch in range(count))
     return tuple(taps[head.branch] for head in heads)
