@@ -1,6 +1,7 @@
 """Branches that read others: fused ones, and groups that are read off the classes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ from torch import nn
 
 from ssal.branches import SummedGroups
 from ssal.config import group_parts, make_settings
-from ssal.errors import InputError
+from ssal.errors import InputError, RunError
 from ssal.evidence import explain
+from ssal.evidence.faithfulness.layers import cascade_layers
+from ssal.experiments.methods import find_method
 from ssal.export import export
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, Outputs, distillation_loss, joint_log_prob
 from ssal.model import Branch, SSALModel
-from ssal.run import train
+from ssal.run import resume_training, train
+from ssal.run.directory import RunDirectory
 from ssal.run.job import prepare
+from ssal.run.resume import load_beginnings, save_beginnings
 from ssal.run.saved import load_model
 from ssal.taps import deepest_tap
 from ssal.training import GatheredGroups, JointLoss
@@ -124,8 +129,15 @@ def test_new_groups_are_summed_at_once() -> None:
     ("branches", "message"),
     [
         ([Branch("1", ALL, fused=True)], "needs other branches to read"),
-        ([Branch("1", PAIRS, summed=True)], "must follow one that learns the classes"),
-        ([Branch("1", PAIRS), Branch("1", PAIRS, summed=True)], "must follow one that learns the classes"),
+        ([Branch("1", PAIRS, summed=True)], "must follow one there"),
+        (
+            [Branch("3", ALL), Branch("1", PAIRS, summed=True)],
+            "must follow one there",
+        ),
+        (
+            [Branch("1", PAIRS), Branch("1", PAIRS, summed=True)],
+            "must follow one there",
+        ),
     ],
 )
 def test_a_branch_with_nothing_to_read_is_refused(branches: list[Branch], message: str) -> None:
@@ -192,8 +204,8 @@ def test_branches_that_wait_do_not_teach() -> None:
     [
         ("fused", "name at least one more"),
         ("20+fused", "name at least one more"),
-        ("2+3,all", "one part must be 'all' or 'fused'"),
-        ("2+all+fused,all", "one part must be 'all' or 'fused'"),
+        ("2+3,all", "exactly one part must be 'all' or 'fused'"),
+        ("2+all+fused,all", "exactly one part must be 'all' or 'fused'"),
         ("2+al", "'2\\+al' is no number"),
         ("2,fusd", "did you mean 'fused'"),
     ],
@@ -234,7 +246,7 @@ def test_taps_layouts_and_weights_are_given_for_branches_or_for_all_they_tell_ap
     objective = job.objective()
     assert isinstance(objective, GatheredGroups)
     assert objective.waiting == (False, True, True, False, True)
-    with pytest.raises(InputError, match="4 values for branch.weights, but 3 branches"):
+    with pytest.raises(InputError, match="4 values for branch.weights, but 3 branches, which tell 5"):
         prepare(make_settings(SETTINGS | {"branch": {"weights": [1, 1, 1, 1]}}))
 
 
@@ -243,7 +255,7 @@ def test_a_run_keeps_what_its_branches_read(tmp_path: Path) -> None:
     run = train(**settings, out=tmp_path / "run", echo=lambda line: None).path
     saved = load_model(run / "model")
     assert [(spec.fused, spec.summed) for spec in saved.model.specs] == [
-        (False, False), (False, True), (False, False), (True, False), (False, True)
+        (False, False), (False, True), (False, False), (True, False), (True, True)
     ]  # fmt: skip
     groupings = [spec.grouping for spec in saved.model.specs]
     assert groupings[1].labels.tolist() == groupings[4].labels.tolist()
@@ -264,3 +276,35 @@ def test_the_deepest_layer_is_what_the_classifier_reads() -> None:
     assert deepest_tap(network(), (3, 16, 16)) == "4"
     flat = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 3))
     assert deepest_tap(flat, (5,)) == "2"
+
+
+def test_rivals_refuse_branches_that_they_do_not_know() -> None:
+    job = prepare(make_settings(SETTINGS))
+    for method in ("gapcat", "catfc", "dsl", "dhm", "hdcnn", "hydranet"):
+        with pytest.raises(InputError, match="no groups that are read off classes"):
+            find_method(method).build(job, job.blank_groupings())
+
+
+def test_a_run_of_an_earlier_version_is_left_as_it_is(tmp_path: Path) -> None:
+    run = train(**SETTINGS, out=tmp_path / "run", echo=lambda line: None).path
+    directory = RunDirectory(run)
+    beginnings = load_beginnings(directory.beginnings)
+    old = {key: value for key, value in beginnings.settings.items() if key != "distillation.weight"}
+    save_beginnings(directory.beginnings, replace(beginnings, settings=old))
+    before = directory.config.read_bytes()
+    with pytest.raises(RunError, match="earlier version of ssal, which had no setting 'distillation.weight'"):
+        resume_training(run, changes=[{"epochs": 3}])
+    assert directory.config.read_bytes() == before
+
+
+def test_groups_behind_a_fused_branch_lose_their_maps_with_what_it_reads() -> None:
+    branches = [
+        Branch("1", ALL, "cbr 8 | gap"),
+        Branch("5", ALL, "gap", fused=True),
+        Branch("5", PAIRS, fused=True, summed=True),
+    ]
+    heads, blocks, *_ = cascade_layers(SSALModel(network(), branches, (3, 16, 16)), torch.zeros(1, 3, 16, 16))
+    assert [(layer.path, layer.parts) for layer in heads] == [
+        ("branches.0.head", {1}), ("branches.1.head", {2, 3})
+    ]  # fmt: skip
+    assert [(layer.path, layer.parts) for layer in blocks] == [("branches.0.body.0", {1, 3})]

@@ -62,7 +62,8 @@ def group_parts(item: int | str) -> tuple[int | str, ...]:
     >>> group_parts("20+all"), group_parts(20), group_parts("pets+wild.json")
     (('all', 20), (20,), ('pets+wild.json',))
     """
-    parts = [int(part) if part.isdecimal() else part for part in str(item).split("+")]
+    texts = [part.strip() for part in str(item).split("+")]
+    parts = [int(text) if text.isdecimal() else text for text in texts]
     if len(parts) == 1 or not all(isinstance(part, int) or _is_known(part) for part in parts):
         return (item,)
     return tuple(sorted(parts, key=lambda part: part not in OF_CLASSES))
@@ -75,7 +76,9 @@ def _is_known(item: str) -> bool:
 def _check_item(item: int | str) -> None:
     parts = group_parts(item)
     if len(parts) > 1 and [part in OF_CLASSES for part in parts].count(True) != 1:
-        raise ValueError(f"{item!r}: groups are read off the classes, so one part must be 'all' or 'fused'")
+        raise ValueError(
+            f"{item!r}: groups are read off the classes, so exactly one part must be 'all' or 'fused'"
+        )
     for part in parts:
         if isinstance(part, str) and not _is_known(part):
             near = nearest(part, NAMED_GROUPS, limit=1)

@@ -24,8 +24,9 @@ from ssal.grouping import Grouping
 _CHUNK = 1 << 22
 # On separable data the likelihood rises for ever with the exponents; beyond this nothing changes any more.
 _LARGEST_EXPONENT = 100.0
-# The solver of the linear combination takes 200 bytes for each coefficient, so a gigabyte at most.
-MOST_COEFFICIENTS = 5_000_000
+# The solver of the linear combination takes 200 bytes for each coefficient, so 1.2 GB at most; the default
+# branches of 1,000 classes have 5.7 million.
+MOST_COEFFICIENTS = 6_000_000
 # Inverse penalties of the linear combination to choose from.
 _STRENGTHS = (0.1, 1.0, 10.0)
 

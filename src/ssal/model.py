@@ -30,7 +30,7 @@ class Branch:
         fused: whether its last layer reads, beside its own vector, those of all branches that are not fused,
             as the classifier of GapCatNoSSAL does (§4.3).
         summed: whether it has no layers of its own: its groups are read off the classes of the last branch
-            before it that has some, whose probabilities are summed over each group.
+            before it that has some, at the same tap, whose probabilities are summed over each group.
     """
 
     tap: str
@@ -189,25 +189,29 @@ class SSALModel(GroupedNetwork):
 def _build_branches(specs: Sequence[Branch], taps: Sequence[TapShape]) -> nn.ModuleList:
     """The branches in their order; those that are fused with the others need to know their sizes first."""
     built: dict[int, nn.Module] = {}
-    for fused in (False, True):
-        nets = [net for net in built.values() if isinstance(net, BranchNet)]
-        others = sum(net.head.in_features for net in nets)
-        for index, (spec, tap) in enumerate(zip(specs, taps, strict=True)):
-            if spec.summed:
-                _check_summed(specs[:index], spec)
-                built[index] = SummedGroups()
-            elif spec.fused is fused:
-                if fused and not others:
-                    raise InputError(f"the fused branch at {spec.tap!r} needs other branches to read")
-                built[index] = build_branch(spec.layout, tap.feature, spec.grouping.num_groups, others)
+    others = 0
+    for index, (spec, tap) in enumerate(zip(specs, taps, strict=True)):
+        if spec.summed:
+            _check_summed(specs[:index], spec)
+            built[index] = SummedGroups()
+        elif not spec.fused:
+            net = build_branch(spec.layout, tap.feature, spec.grouping.num_groups)
+            others += net.head.in_features
+            built[index] = net
+    for index, (spec, tap) in enumerate(zip(specs, taps, strict=True)):
+        if index not in built:
+            if not others:
+                raise InputError(f"the fused branch at {spec.tap!r} needs other branches to read")
+            built[index] = build_branch(spec.layout, tap.feature, spec.grouping.num_groups, others)
     return nn.ModuleList(built[index] for index in range(len(specs)))
 
 
 def _check_summed(before: Sequence[Branch], spec: Branch) -> None:
     read = next((branch for branch in reversed(before) if not branch.summed), None)
-    if read is None or read.grouping.labels.tolist() != list(range(len(spec.grouping.labels))):
+    classes = list(range(len(spec.grouping.labels)))
+    if read is None or read.tap != spec.tap or read.grouping.labels.tolist() != classes:
         raise InputError(
-            f"the summed branch at {spec.tap!r} must follow one that learns the classes themselves"
+            f"the summed branch at {spec.tap!r} must follow one there that learns the classes themselves"
         )
 
 

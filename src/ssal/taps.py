@@ -256,7 +256,7 @@ def _blocks(model: nn.Module, input_shape: Sequence[int]) -> list[str]:
 
 
 def deepest_tap(model: nn.Module, input_shape: Sequence[int]) -> str:
-    """The last stage of `model`, as `choose_taps` finds stages: what its classifier reads.
+    """The last stage of `model`, as `choose_taps` finds stages: the nearest to its classifier.
 
     Where there are only blocks and none delivers a map, it is the last but one, since the last is the
     classifier itself.

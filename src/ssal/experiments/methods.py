@@ -88,7 +88,16 @@ def _backbone(job: Job) -> nn.Module:
     return job.make_backbone()[0]
 
 
+def _check_plain(job: Job) -> None:
+    if any(head.summed or head.item == "fused" for head in job.heads):
+        raise InputError(
+            "this method has no fused branches, and no groups that are read off classes; "
+            "name numbers of groups, 'all', 'superclasses' or files"
+        )
+
+
 def _identity(job: Job) -> tuple[Grouping, ...]:
+    _check_plain(job)
     names = job.data.class_names
     return tuple(Grouping.identity(len(names), class_names=names) for _ in job.taps)
 
@@ -117,6 +126,7 @@ def _joined(job: Job, branches: Sequence[Branch], options: Mapping[str, Option])
 
 
 def _branches(job: Job, groupings: tuple[Grouping, ...]) -> list[Branch]:
+    _check_plain(job)
     parts = zip(job.taps, groupings, job.layouts, job.weights, strict=True)
     return [Branch(*part) for part in parts]
 
@@ -150,12 +160,14 @@ def _auxiliary(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, 
 
 
 def _hdcnn(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
+    _check_plain(job)
     grouping, share = groupings[0], float(options["share"])
     network = HierarchicalNetwork(_backbone(job), job.taps[-1], grouping, job.input_shape, share)
     return network, (CoarseConsistency(job.joint_loss(), float(options["consistency"])),)
 
 
 def _hydranet(job: Job, groupings: tuple[Grouping, ...], options: Mapping[str, Option]) -> Recipe:
+    _check_plain(job)
     grouping, share, picked = groupings[0], float(options["share"]), int(options["picked"])
     network = HydraNetwork(_backbone(job), job.taps[-1], grouping, job.input_shape, share, picked)
     return network, (job.joint_loss(),)

@@ -24,6 +24,7 @@ from ssal.report.schema import (
     Gain,
     Metrics,
     Model,
+    ModelBranch,
     Selective,
 )
 from ssal.run.directory import RunDirectory
@@ -79,15 +80,22 @@ class Record:
     @property
     def branch_names(self) -> tuple[str, ...]:
         """A name for each branch: what it reads, with what it tells apart where several have the same."""
-        if self.model is None:
+        branches = self._described_branches
+        if branches is None:
             return tuple(branch.tap for branch in self.metrics.branches)
-        return told_apart((branch.place, branch.task) for branch in self.model.branches)
+        return told_apart((branch.place, branch.task) for branch in branches)
 
     @property
     def summed(self) -> tuple[bool, ...]:
         """For each branch, whether its groups are read off the classes of another one."""
-        known = [] if self.model is None else self.model.branches
-        return tuple(branch.summed for branch in known) or (False,) * len(self.metrics.branches)
+        branches = self._described_branches
+        return tuple(branch.summed for branch in branches or []) or (False,) * len(self.metrics.branches)
+
+    @property
+    def _described_branches(self) -> list[ModelBranch] | None:
+        """The branches as the model describes them, if it can be read and has those that were measured."""
+        found = [] if self.model is None else self.model.branches
+        return found if len(found) == len(self.metrics.branches) else None
 
     @property
     def path(self) -> Path:

@@ -53,7 +53,8 @@ def describe_plan(settings: Settings) -> str:
     for tap, spec, layout, logits in zip(joint.taps, joint.specs, job.layouts, outputs.groups, strict=True):
         shape = "×".join(map(str, tap.feature))
         beside = ", and the other branches" if spec.fused else ""
-        lines.append(f"branch    {spec.tap}: {shape} → {layout}{beside} → {logits.shape[1]} groups")
+        way = "read off its classes" if spec.summed else f"{shape} → {layout}{beside}"
+        lines.append(f"branch    {spec.tap}: {way} → {logits.shape[1]} groups")
     steps = {
         name: step_seconds(model, len(batches[0].targets), job.precision) for name, model in models.items()
     }

@@ -149,7 +149,7 @@ class Job:
             self.layouts,
             self.weights,
             one_for_each_head("branch.exponents", exponents, self.heads),
-            [head.item == "fused" for head in self.heads],
+            [head.branch in _fused(self.heads) for head in self.heads],
             [head.summed for head in self.heads],
             strict=True,
         )
@@ -354,7 +354,8 @@ def _taps(settings: Settings, spec: BackboneSpec, heads: tuple[Head, ...]) -> tu
     own = count - len(fused)
     taps = choose_taps(network, own, shape) if settings.taps == "auto" else settings.taps
     if len(taps) not in (count, own):
-        raise InputError(f"{len(taps)} taps for {count} groupings; there must be as many")
+        without = f", or {own} without that of the fused one" if fused else ""
+        raise InputError(f"{len(taps)} taps for {count} groupings; there must be as many{without}")
     probe_taps(network, taps, shape)
     if len(taps) < count:
         deepest, named = deepest_tap(network, shape), iter(taps)

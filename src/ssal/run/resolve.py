@@ -209,5 +209,11 @@ def one_for_each_head(name: str, values: Sequence[_T], heads: Sequence[Head]) ->
     """
     if len(values) == len(heads):
         return tuple(values)
-    spread = one_each(name, values, 1 + max(head.branch for head in heads))
+    branches = 1 + heads[-1].branch
+    if len(heads) > branches and len(values) not in (1, branches):
+        raise InputError(
+            f"{len(values)} values for {name}, but {branches} branches, which tell {len(heads)} things "
+            f"apart; give one, {branches}, or {len(heads)}"
+        )
+    spread = one_each(name, values, branches)
     return tuple(spread[head.branch] for head in heads)

@@ -133,7 +133,12 @@ def settings_to_go_on(
     kept: dict[str, Any] = {}
     faults: list[str] = []
     for key, value in dotted(asked.model_dump(mode="json")).items():
-        was = beginnings.settings.get(key, value)
+        if key not in beginnings.settings:
+            raise RunError(
+                f"the run in {directory.path} was begun with an earlier version of ssal, which had no "
+                f"setting {key!r}, and cannot go on with this one; begin a new run"
+            )
+        was = beginnings.settings[key]
         if value == was or key in _FREE:
             continue
         if key in named and value in ("auto", None):

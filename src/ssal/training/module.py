@@ -39,7 +39,7 @@ def check_finite(loss: Tensor, outputs: Outputs, batch: Batch, model: GroupedNet
     """
     if bool(torch.isfinite(loss)):
         return
-    names = ["the main classifier", *(f"the branch at {spec.tap!r}" for spec in model.specs)]
+    names = ["the main classifier", *(f"the branch at {name!r}" for name in model.branch_names)]
     parts = (outputs.main, *outputs.groups)
     broken = [name for name, part in zip(names, parts, strict=True) if not bool(torch.isfinite(part).all())]
     samples = ", ".join(str(index) for index in batch.indices[:8].tolist())

@@ -90,14 +90,18 @@ def _backbone_layers(model: SSALModel, image: Tensor) -> list[Layer]:
 
 def _branch_layers(model: SSALModel) -> list[list[Layer]]:
     nets = {number: net for number, net in enumerate(model.branches, start=1) if isinstance(net, BranchNet)}
+    ends = [*nets, len(model.branches) + 1][1:]
+    # A branch with those that read their groups off its classes.
+    families = {number: frozenset(range(number, end)) for number, end in zip(nets, ends, strict=True)}
+    # What such groups make of a fused branch depends on what that reads.
+    behind = frozenset[int]().union(
+        *(families[number] - {number} for number in nets if model.specs[number - 1].fused)
+    )
     found: list[list[Layer]] = []
     for number, net in nets.items():
-        following = (other for other in nets if other > number)
-        # With those that read their groups off its classes.
-        parts = frozenset(range(number, next(following, len(model.branches) + 1)))
-        path = f"branches.{number - 1}"
+        path, parts = f"branches.{number - 1}", families[number]
         blocks = [
-            Layer(f"block {place + 1}", f"{path}.body.{place}", parts)
+            Layer(f"block {place + 1}", f"{path}.body.{place}", parts | behind)
             for place, block in enumerate(net.body)
             if _has_weights(block)
         ]
@@ -109,8 +113,9 @@ def _branch_layers(model: SSALModel) -> list[list[Layer]]:
 def cascade_layers(model: SSALModel, image: Tensor) -> list[tuple[Layer, ...]]:
     """The order in which to randomise a model, so that each part loses its layers from the head downwards.
 
-    The branches do not rest on each other: they go at the same time, then the backbone from its head, which
-    takes nothing from a branch until its tap is reached.
+    The branches go at the same time, since the map of one does not rest on another: that of a fused branch is
+    of its own features. Then comes the backbone from its head, which takes nothing from a branch until its
+    tap is reached.
 
     Args:
         model: the model, in evaluation mode.

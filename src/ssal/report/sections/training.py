@@ -103,7 +103,7 @@ def training(record: Record) -> Section | None:
         Line("TR", *series(epochs, "joint", "val_loss"), "TR"),
     ]
     branches = [
-        Line(clipped(name, 18), *series(epochs, "joint", f"val_top1_branch{number}"), tone)
+        Line(clipped(name, 24), *series(epochs, "joint", f"val_top1_branch{number}"), tone)
         for number, (name, tone) in enumerate(
             zip(record.branch_names, SERIES * len(record.branch_names), strict=False), start=1
         )
