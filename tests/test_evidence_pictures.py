@@ -123,8 +123,8 @@ def test_the_figure_has_a_panel_for_each_part() -> None:
     assert [axes.get_title().split("  ")[0] for axes in pictures] == [
         "image",
         "main classifier",
-        "early",
-        "early",
+        "early (3 groups)",
+        "early (2 groups)",
         "late",
     ]
     bars = figure.axes[-1]
