@@ -20,7 +20,7 @@ from ssal.experiments.summary import paired_difference, summarise_values
 Run = dict[str, Any]
 WAYS = ("baseline", "TR", "JP", "LC")
 # How runs were made, not what they are.
-_LEFT_OUT = {"seed", "data_dir", "workers", "logger", "checkpoint"}
+_LEFT_OUT = {"seed", "data_dir", "workers", "logger", "checkpoint", "precision"}
 
 
 def read(folder: Path) -> Run:
@@ -124,8 +124,8 @@ def main() -> None:
     runs = sorted((read(folder) for folder in arguments.runs), key=lambda run: run["seed"])
     if any(run["settings"] != runs[0]["settings"] for run in runs):
         parser.error("the runs differ by more than their seed")
-    shared = {key: runs[0][key] for key in ("settings", "environment")}
-    record = {"commit": arguments.commit, **shared, "runs": [_own(run) for run in runs]}
+    settings = runs[0]["settings"]
+    record = {"commit": arguments.commit, "settings": settings, "runs": [_own(run) for run in runs]}
     arguments.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     seeds = ", ".join(str(run["seed"]) for run in runs)
     head = f"Mean ± standard deviation over the seeds {seeds}."
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def _own(run: Run) -> Run:
-    return {key: run[key] for key in ("seed", "metrics", "explanations")}
+    return {key: run[key] for key in ("seed", "environment", "metrics", "explanations")}
 
 
 if __name__ == "__main__":
