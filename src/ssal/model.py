@@ -14,7 +14,7 @@ from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, Outputs, joint_log_prob, label_map
 from ssal.taps import TapShape, TapStore, attach, output_size, probe_taps, to_maps
-from ssal.text import told_apart
+from ssal.text import place_and_task, told_apart
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,6 @@ class Branch:
     exponent: float = 1.0
     fused: bool = False
     summed: bool = False
-
-    @property
-    def place(self) -> str:
-        """What it reads."""
-        return f"fused ({self.tap})" if self.fused else self.tap
-
-    @property
-    def task(self) -> str:
-        """What it tells apart."""
-        return "classes" if self.grouping.is_identity else f"{self.grouping.num_groups} groups"
 
 
 class GroupedNetwork(nn.Module):
@@ -78,8 +68,11 @@ class GroupedNetwork(nn.Module):
 
     @property
     def branch_names(self) -> tuple[str, ...]:
-        """A name for each branch: its place, with its task where several have the same."""
-        return told_apart((spec.place, spec.task) for spec in self.specs)
+        """A name for each branch: what it reads, with what it tells apart where several have the same."""
+        return told_apart(
+            place_and_task(spec.tap, spec.fused, spec.grouping.num_groups, self.num_classes)
+            for spec in self.specs
+        )
 
     @property
     def labels(self) -> tuple[Tensor, ...]:

@@ -40,6 +40,16 @@ def encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def place_and_task(tap: str, fused: bool, num_groups: int, num_classes: int) -> tuple[str, str]:
+    """What a branch reads, and what it tells apart, in a few words.
+
+    >>> place_and_task("layer4", True, 10, 10), place_and_task("layer1", False, 2, 10)
+    (('fused (layer4)', 'classes'), ('layer1', '2 groups'))
+    """
+    task = "classes" if num_groups == num_classes else f"{num_groups} groups"
+    return f"fused ({tap})" if fused else tap, task
+
+
 def told_apart(names: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """Names that several have, with what tells them apart; with their numbers where that does not.
 

@@ -28,7 +28,7 @@ from ssal.report.schema import (
     Selective,
 )
 from ssal.run.directory import RunDirectory
-from ssal.text import told_apart
+from ssal.text import place_and_task, told_apart
 
 _Model = TypeVar("_Model", bound=BaseModel)
 # Rounding of the table's own accuracy; what differs more was measured on other data.
@@ -83,7 +83,10 @@ class Record:
         branches = self._described_branches
         if branches is None:
             return tuple(branch.tap for branch in self.metrics.branches)
-        return told_apart((branch.place, branch.task) for branch in branches)
+        return told_apart(
+            place_and_task(branch.tap, branch.fused, len(set(branch.labels)), len(branch.labels))
+            for branch in branches
+        )
 
     @property
     def summed(self) -> tuple[bool, ...]:

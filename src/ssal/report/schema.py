@@ -220,17 +220,6 @@ class ModelBranch(_Loose):
     fused: bool = False
     summed: bool = False
 
-    @property
-    def place(self) -> str:
-        """What it reads."""
-        return f"fused ({self.tap})" if self.fused else self.tap
-
-    @property
-    def task(self) -> str:
-        """What it tells apart."""
-        groups = len(set(self.labels))
-        return "classes" if groups == len(self.labels) else f"{groups} groups"
-
 
 class Backbone(_Loose):
     """The backbone in `model/config.json`."""
