@@ -16,7 +16,7 @@ from ssal.experiments.runner import plan_reproduction
 from ssal.experiments.spec import SCALES, Experiment
 from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
-from ssal.run.resolve import one_each
+from ssal.run.heads import one_each
 
 PAPER = {
     "table1": {

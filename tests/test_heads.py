@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ssal.branches import SummedGroups
-from ssal.config import group_parts, make_settings
+from ssal.config import make_settings
 from ssal.errors import InputError, RunError
 from ssal.evidence import explain
 from ssal.evidence.faithfulness.layers import cascade_layers
 from ssal.experiments.methods import find_method
 from ssal.export import export
 from ssal.grouping import Grouping
+from ssal.groupitems import group_parts
 from ssal.joint import Exponents, Outputs, distillation_loss, joint_log_prob
 from ssal.model import Branch, SSALModel
 from ssal.run import resume_training, train

@@ -19,8 +19,9 @@ from ssal.config import make_settings
 from ssal.data import open_data
 from ssal.errors import DataError, InputError, RunError
 from ssal.run import evaluate_run, resume_training, start_training
+from ssal.run.heads import heads_of
 from ssal.run.log import read_rows
-from ssal.run.resolve import check_groups, default_groups, heads_of
+from ssal.run.resolve import check_groups, default_groups
 
 SETTINGS = {
     "data": "digits",

@@ -18,16 +18,12 @@ from pydantic import (
 )
 
 from ssal.errors import InputError, nearest
+from ssal.groupitems import check_item, group_parts
 from ssal.safeyaml import load_yaml
 from ssal.text import visible
 
 # Settings are a few lines.
 _LARGEST_FILE = 256 << 10
-# What groups can be asked for by name: the classes themselves, those that come with the data, and the classes
-# once more, read off all branches together.
-NAMED_GROUPS = ("all", "superclasses", "fused")
-# Those that tell the classes apart, so that groups can be read off them.
-OF_CLASSES = ("all", "fused")
 # How much of a value is repeated in an error.
 _SHOWN = 120
 
@@ -54,39 +50,6 @@ def _split_groups(value: object) -> object:
         items = cast("list[object]", parts)
         return [int(item) if isinstance(item, str) and item.isdecimal() else item for item in items]
     return parts
-
-
-def group_parts(item: int | str) -> tuple[int | str, ...]:
-    """What one branch learns: the item itself, or the parts of one such as '20+all', its classes first.
-
-    >>> group_parts("20+all"), group_parts(20), group_parts("pets+wild.json")
-    (('all', 20), (20,), ('pets+wild.json',))
-    """
-    texts = [part.strip() for part in str(item).split("+")]
-    parts = [int(text) if text.isdecimal() else text for text in texts]
-    if len(parts) == 1 or not all(isinstance(part, int) or _is_known(part) for part in parts):
-        return (item,)
-    return tuple(sorted(parts, key=lambda part: part not in OF_CLASSES))
-
-
-def _is_known(item: str) -> bool:
-    return item in NAMED_GROUPS or item.endswith((".json", ".txt"))
-
-
-def _check_item(item: int | str) -> None:
-    parts = group_parts(item)
-    if len(parts) > 1 and [part in OF_CLASSES for part in parts].count(True) != 1:
-        raise ValueError(
-            f"{item!r}: groups are read off the classes, so exactly one part must be 'all' or 'fused'"
-        )
-    for part in parts:
-        if isinstance(part, str) and not _is_known(part):
-            near = nearest(part, NAMED_GROUPS, limit=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"{item!r} is no number, not 'all', 'superclasses' or 'fused', no .json or .txt file, "
-                f"and no such thing as '20+all'{hint}"
-            )
 
 
 class BranchSettings(_Section):
@@ -248,7 +211,7 @@ class Settings(_Section):
         if isinstance(value, tuple):
             items = cast("tuple[int | str, ...]", value)
             for item in items:
-                _check_item(item)
+                check_item(item)
             if not value:
                 raise ValueError("name at least one number of groups")
             if all("fused" in group_parts(item) for item in items):

@@ -15,7 +15,7 @@ from ssal.experiments.published import PUBLISHED, Published
 from ssal.experiments.spec import BASELINE, Experiment, Override, ScaleName
 from ssal.experiments.store import Store
 from ssal.experiments.training import OF_BRANCHES, Training
-from ssal.run.resolve import heads_of
+from ssal.run.heads import heads_of
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssal.config import NAMED_GROUPS, Settings, group_parts, make_settings
+from ssal.config import Settings, make_settings
 from ssal.errors import InputError
 from ssal.experiments.methods import Option
 from ssal.experiments.spec import BASELINE
+from ssal.groupitems import NAMED_GROUPS, group_parts
 
 # To be raised when the same settings no longer give the same network.
 _FORMAT = 1

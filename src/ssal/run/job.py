@@ -28,21 +28,18 @@ from ssal.data import (
 from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
+from ssal.run.heads import Head, fused_branches, heads_of, layouts_of, one_for_each_head, taps_of
 from ssal.run.parts import split_training_data
 from ssal.run.resolve import (
-    Head,
     check_confusion,
     check_groups,
     default_groups,
     gathers_groups,
     given_groups,
-    heads_of,
     make_groupings,
-    one_for_each_head,
     with_data_defaults,
 )
 from ssal.run.saved import BackboneSpec
-from ssal.taps import choose_taps, deepest_tap, probe_taps
 from ssal.training import (
     GatheredGroups,
     JointLoss,
@@ -149,7 +146,7 @@ class Job:
             self.layouts,
             self.weights,
             one_for_each_head("branch.exponents", exponents, self.heads),
-            [head.branch in _fused(self.heads) for head in self.heads],
+            [head.branch in fused_branches(self.heads) for head in self.heads],
             [head.summed for head in self.heads],
             strict=True,
         )
@@ -309,6 +306,13 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
         input_size=data.image_size,
         width=settings.width,
     )
+    network = create_backbone(
+        backbone.name,
+        classes,
+        in_chans=backbone.in_chans,
+        input_size=backbone.input_size,
+        width=backbone.width,
+    )
     parts = split_training_data(data.train.targets, settings.holdout, data_seed, class_names=data.class_names)
     job = Job(
         settings=settings,
@@ -319,45 +323,11 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
         known=data.train.select(parts.known),
         backbone=backbone,
         heads=heads,
-        taps=_taps(settings, backbone, heads),
-        layouts=_layouts(settings.layout, heads),
+        taps=taps_of(network, (data.channels, *data.image_size), settings.taps, heads),
+        layouts=layouts_of(settings.layout, heads),
         weights=one_for_each_head("branch.weights", settings.branch.weights, heads),
     )
     # A trial with arbitrary groups: taps and layouts must fit before hours go into a baseline.
     job.make_model(job.blank_groupings())
     job.train_loader()(rank=0, world_size=settings.devices)
     return job
-
-
-def _layouts(given: tuple[str, ...], heads: tuple[Head, ...]) -> tuple[str, ...]:
-    """One layout per head; one that is given for all is not for branches that read the others."""
-    layouts = one_for_each_head("layout", given, heads)
-    if len(given) > 1:
-        return layouts
-    fused = _fused(heads)
-    return tuple(
-        "light" if head.branch in fused else layout for head, layout in zip(heads, layouts, strict=True)
-    )
-
-
-def _fused(heads: tuple[Head, ...]) -> set[int]:
-    return {head.branch for head in heads if head.item == "fused"}
-
-
-def _taps(settings: Settings, spec: BackboneSpec, heads: tuple[Head, ...]) -> tuple[str, ...]:
-    """One layer per head, as given or chosen."""
-    network = create_backbone(
-        spec.name, spec.num_classes, in_chans=spec.in_chans, input_size=spec.input_size, width=spec.width
-    )
-    shape = (spec.in_chans, *spec.input_size)
-    fused, count = _fused(heads), 1 + heads[-1].branch
-    own = count - len(fused)
-    taps = choose_taps(network, own, shape) if settings.taps == "auto" else settings.taps
-    if len(taps) not in (count, own):
-        without = f", or {own} without that of the fused one" if fused else ""
-        raise InputError(f"{len(taps)} taps for {count} groupings; there must be as many{without}")
-    probe_taps(network, taps, shape)
-    if len(taps) < count:
-        deepest, named = deepest_tap(network, shape), iter(taps)
-        taps = tuple(deepest if branch in fused else next(named) for branch in range(count))
-    return tuple(taps[head.branch] for head in heads)

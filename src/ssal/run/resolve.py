@@ -3,47 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from ssal.config import Settings, group_parts
+from ssal.config import Settings
 from ssal.data import Hierarchy
 from ssal.errors import InputError
 from ssal.grouping import Grouping, group_classes
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Head:
-    """One output of a branch.
-
-    Attributes:
-        branch: number of the branch, from 0.
-        item: what it tells apart: a number of groups, a name or a file.
-        summed: whether it is read off the classes of its branch.
-    """
-
-    branch: int
-    item: int | str
-    summed: bool = False
-
-
-def heads_of(groups: Sequence[int | str]) -> tuple[Head, ...]:
-    """The outputs of all branches, those of the classes before those that are read off them.
-
-    >>> [(head.branch, head.item, head.summed) for head in heads_of(["20+all", 50])]
-    [(0, 'all', False), (0, 20, True), (1, 50, False)]
-    """
-    return tuple(
-        Head(branch, part, summed=number > 0)
-        for branch, item in enumerate(groups)
-        for number, part in enumerate(group_parts(item))
-    )
-
 
 # What a set that is small enough for a first look is trained with on a CPU, where nothing else is asked for.
 _EPOCHS = {"digits": 10, "glyphs": 8, "cifar100": 40}
@@ -188,32 +155,3 @@ def make_groupings(
                 )
             )
     return tuple(groupings)
-
-
-def one_each(name: str, values: Sequence[_T], count: int) -> tuple[_T, ...]:
-    """Spread one value over `count` branches, or check that there is one for each.
-
-    Raises:
-        InputError: there are neither one nor `count` values.
-    """
-    if len(values) not in (1, count):
-        raise InputError(f"{len(values)} values for {name}, but {count} branches; give one, or {count}")
-    return tuple(values) * (count if len(values) == 1 else 1)
-
-
-def one_for_each_head(name: str, values: Sequence[_T], heads: Sequence[Head]) -> tuple[_T, ...]:
-    """Spread values over the outputs of all branches: one for all, one for each branch, or one for each.
-
-    Raises:
-        InputError: the number of values is none of these.
-    """
-    if len(values) == len(heads):
-        return tuple(values)
-    branches = 1 + heads[-1].branch
-    if len(heads) > branches and len(values) not in (1, branches):
-        raise InputError(
-            f"{len(values)} values for {name}, but {branches} branches, which tell {len(heads)} things "
-            f"apart; give one, {branches}, or {len(heads)}"
-        )
-    spread = one_each(name, values, branches)
-    return tuple(spread[head.branch] for head in heads)
