@@ -73,6 +73,7 @@ def test_what_a_training_leaves(store: Store) -> None:
     assert result["whole"]["parameters"] > result["main"]["parameters"] > 0
     assert {"training", "grouping", "outputs"} <= result["seconds"].keys()
     assert result["environment"]["versions"]["torch"]
+    assert result["yardstick"] > 0
 
 
 def test_groups_come_from_the_confusion_of_the_baseline(store: Store) -> None:
@@ -88,22 +89,40 @@ def test_groups_come_from_the_confusion_of_the_baseline(store: Store) -> None:
 def test_as_many_epochs_as_take_the_same_time(store: Store, tmp_path: Path) -> None:
     own = Store(tmp_path)
     source, other = baseline(), branches(baseline())
-    for made, seconds in ((source, 2.0), (other, 3.4)):
-        stages = {"training": seconds, "grouping": 0.25, "confusion": 0.35}
-        result = store.read(made.digest) | {"seconds": stages}
+    # The second machine is twice as fast.
+    for made, seconds, yardstick in ((source, 2.0, 0.5), (other, 1.7, 0.25)):
+        stages = {"training": seconds, "grouping": 0.125, "confusion": 0.35}
+        result = store.read(made.digest) | {"seconds": stages, "yardstick": yardstick}
 
         def fill(folder: Path, result: dict[str, Any] = result) -> None:
             write_json(folder / "training.json", result)
 
         own.write(made.digest, fill)
     whole = Training(source.settings, same_time_as=other.digest, counted_in=source.digest)
-    assert equal_time_epochs(whole, own) == 3, "(2 + 0.35 + 0.25 + 3.4) / 2"
+    assert equal_time_epochs(whole, own) == 3, "(2 + 0.35 + 2 * (0.125 + 1.7)) / 2"
     half = replace(whole, time_share=0.6)
     do_training(half, own, silent)
     result = own.read(half.digest)
     assert result["epochs"] == len(result["curve"]) == 2
     with pytest.raises(RunError, match="cannot read"):
         equal_time_epochs(whole, Store(tmp_path / "empty"))
+
+
+def test_times_of_two_machines_without_a_yardstick_are_not_taken_for_equal(
+    store: Store, tmp_path: Path
+) -> None:
+    own = Store(tmp_path)
+    source, other = baseline(), branches(baseline())
+    for made, processor in ((source, "x, AVX2"), (other, "x, AVX512")):
+        result = store.read(made.digest) | {"environment": {"processor": processor}}
+        del result["yardstick"]
+
+        def fill(folder: Path, result: dict[str, Any] = result) -> None:
+            write_json(folder / "training.json", result)
+
+        own.write(made.digest, fill)
+    with pytest.raises(RunError, match=f"{other.digest} and {source.digest} are of different machines"):
+        equal_time_epochs(Training(source.settings, same_time_as=other.digest, counted_in=source.digest), own)
 
 
 def test_a_finished_training_is_left_alone(store: Store) -> None:

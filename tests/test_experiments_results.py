@@ -195,7 +195,11 @@ CONTENT: dict[str, Any] = {
 
 
 def finish(
-    store: Store, cell: Cell, seed: int, environment: Mapping[str, str] = MappingProxyType({})
+    store: Store,
+    cell: Cell,
+    seed: int,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    yardstick: float | None = None,
 ) -> None:
     """Write what a training leaves, with outputs drawn from a seed."""
     labels = [] if cell.name != "branches" else LABELS
@@ -211,7 +215,7 @@ def finish(
         "groupings": [{"labels": label.tolist()} for label in labels],
         "metrics": standard_metrics(given, labels),
         "curve": [{"epoch": epoch, "val_top1": 10.0 * epoch + cell.seed} for epoch in (1, 2)],
-    }
+    } | ({} if yardstick is None else {"yardstick": yardstick})
 
     def fill(folder: Path) -> None:
         write_outputs(folder, given)
@@ -287,6 +291,17 @@ def test_times_are_compared_on_one_machine_only(
     assert column(rows["JP"], "time") == ({0: 2.3, 1: 2.3} if compared else {0: 2.3})
     [line] = row_lines("f", plan.experiment.panels["f"], list(rows.values()))
     assert [point.x for point in line.points] == pytest.approx([1.0, 2.3])
+
+
+def test_times_of_different_machines_are_put_into_those_of_a_yardstick(plan: Reproduction) -> None:
+    for number, cell in enumerate(plan.cells):
+        machine, yardstick = ("slow", 0.5) if cell.name == "branches" else ("fast", 0.25)
+        finish(plan.store, cell, number, {"processor": machine}, yardstick)
+    rows = rows_of(plan)
+    assert column(rows["plain"], "time") == {0: 1.0, 1: 1.0}
+    expected = (10 + 1) / 2 / 10 + (10 + 2) / 10
+    assert column(rows["JP"], "time") == pytest.approx({0: expected, 1: expected})
+    assert column(rows["JP"], "seconds") == {0: 23.0, 1: 23.0}, "seconds stay what they are"
 
 
 def test_times_without_a_unit_are_not_compared(plan: Reproduction) -> None:

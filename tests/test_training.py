@@ -251,12 +251,12 @@ def test_bfloat16_in_software_is_not_tried_on_a_full_batch(
 ) -> None:
     tried: list[int] = []
 
-    def times(model: object, batch: int, precisions: list[str], steps: int) -> list[float]:
+    def times(model: object, batch: int, precisions: list[str], steps: int) -> list[list[float]]:
         assert precisions == ["32", "bf16"]
         tried.append(batch)
-        return [1.0, few if batch == 8 else many]
+        return [[2.0, 1.0], [few if batch == 8 else many, 12.0]]
 
-    monkeypatch.setattr("ssal.training.probe._step_times", times)
+    monkeypatch.setattr("ssal.training.probe.step_times", times)
     assert choose_precision(None, 128) == chosen  # type: ignore[arg-type]
     assert tried == batches
 

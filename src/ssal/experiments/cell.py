@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from ssal.experiments.measure import standard_metrics
 from ssal.experiments.methods import find_method
 from ssal.experiments.store import RESULT, Part, Store, write_outputs
 from ssal.experiments.training import Training
+from ssal.experiments.yardstick import yardstick_seconds
 from ssal.files import write_json
 from ssal.grouping import Grouping
 from ssal.joint import Exponents
@@ -48,13 +49,13 @@ class _Clock:
     def __init__(self) -> None:
         self.name = "wall" if torch.cuda.is_available() else "processor"
         self.seconds: dict[str, float] = {}
-        self._now = time.perf_counter if self.name == "wall" else time.process_time
+        self.now = time.perf_counter if self.name == "wall" else time.process_time
 
     @contextmanager
     def __call__(self, stage: str) -> Generator[None]:
-        started = self._now()
+        started = self.now()
         yield
-        self.seconds[stage] = round(self._now() - started, 3)
+        self.seconds[stage] = round(self.now() - started, 3)
 
 
 def do_training(training: Training, store: Store, say: Say) -> None:
@@ -79,6 +80,9 @@ def do_training(training: Training, store: Store, say: Say) -> None:
                 job = job.decide(say)
         with clock("grouping"):
             groupings, shares = _groupings(training, job, store)
+        steps = job.plan().epochs * len(job.train_loader()(rank=0, world_size=1))
+        # Before the network is built, which starts all random numbers from the seed.
+        yardsticks = [yardstick_seconds(job.precision, steps, clock.now)]
         network, objectives = _build(training, job, groupings)
         curve: list[EpochRow] = []
 
@@ -96,6 +100,7 @@ def do_training(training: Training, store: Store, say: Say) -> None:
                 on_epoch=on_epoch,
                 objectives=objectives,
             )
+        yardsticks.append(yardstick_seconds(job.precision, steps, clock.now))
         model = fitted.model
         confusion: Confusion | None = None
         if training.is_baseline:
@@ -114,6 +119,7 @@ def do_training(training: Training, store: Store, say: Say) -> None:
             "environment": describe_environment(precision=job.precision, commit=commit()),
             "clock": clock.name,
             "seconds": clock.seconds,
+            "yardstick": mean(yardsticks),
             "epochs": len(curve),
             "images_per_second": median(row.images_per_second for row in curve),
             **_costs(model),

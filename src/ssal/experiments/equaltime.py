@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ssal.errors import RunError
 from ssal.experiments.store import Store
 from ssal.experiments.training import Training
 
 Result = Mapping[str, Any]
+Read = Callable[[str], Result]
 
 
-def spent_seconds(result: Result, read: Callable[[str], Result]) -> float:
+def spent_seconds(result: Result, read: Read) -> float:
     """Training, and where groups are derived, the baseline's training, its confusion and the grouping.
 
     Args:
         result: content of `training.json`.
         read: from a digest to such a content.
     """
-    own: Mapping[str, float] = result["seconds"]
-    source = result["training"]["groups_from"]
-    if source is None:
-        return own["training"]
-    before: Mapping[str, float] = read(source)["seconds"]
-    return own["training"] + own["grouping"] + before["training"] + before["confusion"]
+    return sum(seconds for _, seconds in _stages(result, read))
+
+
+def relative_time(results: Sequence[Result], unit: Result, read: Read) -> float | None:
+    """Time that trainings took in all, in that of `unit`, where it can be compared.
+
+    Seconds of different machines are put into those of a yardstick, see `yardstick_seconds`. Without one,
+    they are compared on one machine only.
+
+    Args:
+        results: contents of `training.json`, whose times are summed.
+        unit: the one that takes 1.
+        read: from a digest to such a content.
+    """
+    counted = [stage for result in results for stage in _stages(result, read)]
+    units = _stages(unit, read)
+    records = [record for record, _ in (*counted, *units)]
+    if all("yardstick" in record for record in records):
+        return _in_yardsticks(counted) / _in_yardsticks(units)
+    if len({_machine(record) for record in records}) > 1:
+        return None
+    return sum(seconds for _, seconds in counted) / sum(seconds for _, seconds in units)
 
 
 def equal_time_epochs(training: Training, store: Store) -> int:
@@ -38,9 +56,36 @@ def equal_time_epochs(training: Training, store: Store) -> int:
         store: holds the trainings that it needs.
 
     Raises:
-        RunError: one of them is not finished.
+        RunError: one of them is not finished, or their times cannot be compared.
     """
     assert training.same_time_as is not None and training.counted_in is not None
     other, baseline = store.read(training.same_time_as), store.read(training.counted_in)
-    epoch = baseline["seconds"]["training"] / len(baseline["curve"])
-    return max(1, round(training.time_share * spent_seconds(other, store.read) / epoch))
+    share = relative_time([other], baseline, store.read)
+    if share is None:
+        raise RunError(
+            f"the times of {training.same_time_as} and {training.counted_in} are of different machines; "
+            "remove the older of the two from the results, so that it is trained again"
+        )
+    return max(1, round(training.time_share * share * len(baseline["curve"])))
+
+
+def _stages(result: Result, read: Read) -> list[tuple[Result, float]]:
+    """Seconds with the record that they stand in, which says the machine."""
+    own: Mapping[str, float] = result["seconds"]
+    source = result["training"]["groups_from"]
+    if source is None:
+        return [(result, own["training"])]
+    before = read(source)
+    spent: Mapping[str, float] = before["seconds"]
+    return [(result, own["training"] + own["grouping"]), (before, spent["training"] + spent["confusion"])]
+
+
+def _in_yardsticks(stages: Sequence[tuple[Result, float]]) -> float:
+    return sum(seconds / record["yardstick"] for record, seconds in stages)
+
+
+def _machine(result: Result) -> tuple[str | None, ...]:
+    """What tells machines apart; records without a processor are alike if they are of one commit."""
+    environment: Mapping[str, Any] = result["environment"]
+    processor = environment.get("processor")
+    return (processor, None) if processor else (None, environment.get("commit"))

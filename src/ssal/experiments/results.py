@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ssal.errors import InputError
-from ssal.experiments.equaltime import spent_seconds
+from ssal.experiments.equaltime import relative_time, spent_seconds
 from ssal.experiments.measure import branch_accuracy, ensemble_metrics, joint_metrics
 from ssal.experiments.plan import Cell
 from ssal.experiments.shown import Row
@@ -99,11 +99,10 @@ def _measure(
             except NoOutputsError as error:
                 missing[seed] = str(error)
             else:
-                costs = _costs(row, cells, reader)
                 values[seed] = {
                     **measured,
-                    **costs,
-                    **_time(cells, costs["seconds"], units.get(seed), reader),
+                    **_costs(row, cells, reader),
+                    **_time(cells, units.get(seed), reader),
                 }
     return RowResult(row, values, missing, digests)
 
@@ -169,23 +168,13 @@ def _costs(row: Row, cells: Sequence[Cell], reader: _Reader) -> dict[str, float]
     return {**totals, "branches": branches, "seconds": seconds}
 
 
-def _time(cells: Sequence[Cell], seconds: float, unit: Cell | None, reader: _Reader) -> dict[str, float]:
-    """Seconds in those of the unit, if all of them are of one machine."""
+def _time(cells: Sequence[Cell], unit: Cell | None, reader: _Reader) -> dict[str, float]:
+    """What the trainings of a row took, in the time of the unit, if there is one to compare with."""
     if unit is None or not reader.store.has_result(unit.digest):
         return {}
-    one = reader.result(unit.digest)
-    counted = [one, *(reader.result(cell.digest) for cell in cells)]
-    counted += [reader.result(other) for cell in cells if (other := cell.training.groups_from) is not None]
-    if len({_machine(result) for result in counted}) > 1:
-        return {}
-    return {"time": seconds / spent_seconds(one, reader.result)}
-
-
-def _machine(result: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """What tells machines apart; records without a processor are alike if they are of one commit."""
-    environment: Mapping[str, Any] = result["environment"]
-    processor = environment.get("processor")
-    return (processor, None) if processor else (None, environment.get("commit"))
+    results = [reader.result(cell.digest) for cell in cells]
+    time = relative_time(results, reader.result(unit.digest), reader.result)
+    return {} if time is None else {"time": time}
 
 
 def _combination_parameters(result: Mapping[str, Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Generator
@@ -149,10 +150,13 @@ class RunDirectory:
 def _processor() -> str:
     """Its name, and the instructions that PyTorch uses of it: what makes times of two machines differ."""
     name = platform.processor()
-    # Where Python knows no more than the family.
+    # Where Python knows no more than the family; in a virtual machine the name may say as little.
     with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        found = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", text, re.MULTILINE))
+        if "model name" in found:
+            numbers = [f"{key.split()[-1]} {found[key]}" for key in ("cpu family", "model") if key in found]
+            name = ", ".join([found["model name"].strip(), *numbers])
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 

@@ -10,7 +10,7 @@ from ssal.training.loggers import check_loggers, make_loggers
 from ssal.training.module import LoaderFactory
 from ssal.training.objective import JointLoss, KeptObjective, Objective, Step
 from ssal.training.plan import Precision, TrainingPlan
-from ssal.training.probe import choose_precision, step_seconds
+from ssal.training.probe import choose_precision, step_seconds, step_times
 from ssal.training.processes import lost_worker
 from ssal.training.state import Found, find_checkpoint
 
@@ -39,4 +39,5 @@ __all__ = [
     "lost_worker",
     "make_loggers",
     "step_seconds",
+    "step_times",
 ]

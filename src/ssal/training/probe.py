@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -27,13 +27,28 @@ def step_seconds(model: GroupedNetwork, batch_size: int, precision: Precision, s
         precision: as in `TrainingPlan`.
         steps: steps that count, after one that does not.
     """
-    return _step_times(model, batch_size, [precision], steps)[0]
+    return min(step_times(model, batch_size, [precision], steps)[0])
 
 
-def _step_times(
-    model: GroupedNetwork, batch_size: int, precisions: Sequence[Precision], steps: int
-) -> list[float]:
-    """Shortest step for each precision, the precisions taking turns so that a busy moment hits all."""
+def step_times(
+    model: GroupedNetwork,
+    batch_size: int,
+    precisions: Sequence[Precision],
+    steps: int,
+    now: Callable[[], float] = time.perf_counter,
+) -> list[list[float]]:
+    """Seconds of training steps on a copy of `model`, without the optimiser.
+
+    Args:
+        model: left untouched.
+        batch_size: samples a step.
+        precisions: they take turns, so that a busy moment hits all.
+        steps: steps of each that count, after one that does not.
+        now: the clock.
+
+    Returns:
+        For each precision the seconds of each step.
+    """
     device = default_device()
     trial = copy.deepcopy(model).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     state = torch.get_rng_state()
@@ -42,18 +57,18 @@ def _step_times(
         images = images.contiguous(memory_format=torch.channels_last)
     target = torch.zeros(batch_size, dtype=torch.int64, device=device)
     weights = [spec.weight for spec in model.specs]
-    times = [float("inf")] * len(precisions)
+    times: list[list[float]] = [[] for _ in precisions]
     with safe_channels_last(trial):
         for step in range(steps + 1):
             for index, precision in enumerate(precisions):
-                started = time.perf_counter()
+                started = now()
                 with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                     loss = ssal_loss(trial(images), target, trial.labels, weights)
                 loss.backward()
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 if step:
-                    times[index] = min(times[index], time.perf_counter() - started)
+                    times[index].append(now() - started)
     torch.set_rng_state(state)
     return times
 
@@ -66,7 +81,7 @@ def choose_precision(model: GroupedNetwork, batch_size: int) -> Precision:
     """
     # A full batch in software takes a minute; a few images tell that it would.
     for batch, steps, pays in ((_FEW, 1, 4.0), (64, 2, 0.95)):
-        single, half = _step_times(model, min(batch_size, batch), ["32", "bf16"], steps)
-        if half >= pays * single:
+        single, half = step_times(model, min(batch_size, batch), ["32", "bf16"], steps)
+        if min(half) >= pays * min(single):
             return "32"
     return "bf16"
