@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssal.backbones import create_backbone
-from ssal.branches import build_branch, light_layout, parse_layout, scale_layout
+from ssal.branches import GlobalAveragePool, build_branch, light_layout, parse_layout, scale_layout
 from ssal.cost import count_flops, count_parameters
 from ssal.errors import InputError, SsalError
 from ssal.taps import choose_taps, probe_taps
@@ -35,6 +35,20 @@ def test_a_separable_convolution_costs_one_of_each_kind() -> None:
     assert maps.shape == (2, 24, 5, 5) and bool((maps >= 0).all())
     each, over_all, norm, head = 16 * 5 * 5, 16 * 24, 2 * 24, 24 * 3 + 3
     assert count_parameters(branch) == each + over_all + norm + head
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_pooling_keeps_gradients_in_channels_last_memory(
+    memory_format: torch.memory_format, dtype: torch.dtype
+) -> None:
+    maps = torch.randn(3, 5, 4, 6, dtype=dtype).to(memory_format=memory_format).requires_grad_()
+    weights = torch.randn(3, 5, dtype=dtype)
+    pooled = GlobalAveragePool()(maps)
+    torch.testing.assert_close(pooled, torch.nn.functional.adaptive_avg_pool2d(maps, 1).flatten(1))
+    (gradient,) = torch.autograd.grad((pooled * weights).sum(), maps)
+    torch.testing.assert_close(gradient, (weights / 24)[..., None, None].expand_as(maps))
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_strides_round_up() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from timm.layers import SeparableConvNormAct
 from timm.models.resnet import BasicBlock
-from torch import nn
+from torch import Tensor, nn
 
 from ssal.branches.inception import (
     Inception,
@@ -35,8 +35,20 @@ class Block:
         return f"{self.name} {','.join(map(str, self.numbers))}".strip()
 
 
+class GlobalAveragePool(nn.Module):
+    """Global average pooling of maps [N, C, H, W] to vectors [N, C].
+
+    The mean over the pixels of [N, H·W, C] has a gradient whose channels lie together. That of PyTorch's
+    layers has not, and brings all that comes before it in the backward pass out of channels-last memory.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """[N, C, H, W] → [N, C]."""
+        return maps.permute(0, 2, 3, 1).flatten(1, 2).mean(1)
+
+
 def _gap(channels: int) -> tuple[nn.Module, int]:
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1)), channels
+    return GlobalAveragePool(), channels
 
 
 def _cbr(channels: int, filters: int, kernel: int, stride: int) -> tuple[nn.Module, int]:

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ssal.branches import BranchNet
+from ssal.branches import BranchNet, GlobalAveragePool
 from ssal.model import SSALModel
 from ssal.taps import TapShape, TapStore, attach, find_layer, tappable_layers, to_maps
 
@@ -72,11 +72,7 @@ def _branch_source(model: SSALModel, branch: BranchNet, tap: TapShape, *, fused:
     Those of a fused branch are its own, at its own layer; the mean of them is not all that its head reads.
     """
     blocks = list(branch.body)
-    pooling = [
-        index
-        for index, block in enumerate(blocks)
-        if any(isinstance(module, nn.AdaptiveAvgPool2d) for module in block.modules())
-    ]
+    pooling = [index for index, block in enumerate(blocks) if isinstance(block, GlobalAveragePool)]
     if not pooling:
         return None
     head = branch.head if pooling[0] == len(blocks) - 1 and not fused else None
