@@ -251,7 +251,7 @@ def test_bfloat16_in_software_is_not_tried_on_a_full_batch(
 ) -> None:
     tried: list[int] = []
 
-    def times(model: object, batch: int, precisions: list[str], steps: int) -> list[list[float]]:
+    def times(model: object, batch: int, precisions: list[str], *rest: object) -> list[list[float]]:
         assert precisions == ["32", "bf16"]
         tried.append(batch)
         return [[2.0, 1.0], [few if batch == 8 else many, 12.0]]
