@@ -73,9 +73,8 @@ def test_settings_are_settings(name: str) -> None:
     assert settings.model == PUBLISHED[name].model
     assert len(settings.taps) == len(settings.layout) == len(settings.groups)
     assert settings.branch.exponents == (PUBLISHED[name].exponent,)
-    assert settings.branch.weights == tuple(
-        branch.weight for branch in PUBLISHED[name].branches if branch.weight is not None
-    ) or settings.branch.weights == (0.5,)
+    weights = tuple(branch.weight for branch in PUBLISHED[name].branches if branch.weight is not None)
+    assert settings.branch.weights == (weights or None)
 
 
 @pytest.mark.parametrize("model", POSITIONS)

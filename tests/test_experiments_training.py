@@ -62,6 +62,16 @@ def test_method_options_and_baseline_count() -> None:
     assert len(digests) == 5
 
 
+def test_loss_weights_count_whether_they_are_given_or_not() -> None:
+    def of(groups: list[int | str], *weights: float) -> str:
+        given = {"branch": {"weights": weights}} if weights else {}
+        return Training(make_settings({"data": "digits", "groups": groups, **given}), "ssal").digest
+
+    assert of([2, 5]) == of([2, 5], 0.5) != of([2, 5], 0.4)
+    assert of(["all", "fused"]) == of(["all", "fused"], 0.5, 1.0) != of(["all", "fused"], 0.5)
+    assert training(groups="auto").digest
+
+
 def test_the_time_that_is_taken_counts() -> None:
     plain = Training(training().settings)
     timed = replace(plain, same_time_as="a", counted_in="b")

@@ -232,7 +232,7 @@ def test_taps_layouts_and_weights_are_given_for_branches_or_for_all_they_tell_ap
     assert [head.item for head in job.heads] == ["all", 2, 5, "fused", 2]
     assert [head.summed for head in job.heads] == [False, True, False, False, True]
     assert job.taps[0] == job.taps[1] and job.taps[3] == job.taps[4] == "layer4"
-    assert job.weights == (0.5,) * 5
+    assert job.weights == (0.5, 0.5, 0.5, 1.0, 0.5), "what reads all branches counts as the main classifier"
     each = {"branch": {"weights": [0.1, 0.2, 0.3]}, "taps": ["layer1", "layer2", "layer3"]}
     job = prepare(make_settings(SETTINGS, each))
     assert job.weights == (0.1, 0.1, 0.2, 0.3, 0.3)

@@ -58,8 +58,9 @@ class BranchSettings(_Section):
     One number stands for all branches.
     """
 
-    weights: Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
-        default=(0.5,), description="loss weights λ, one or one for each branch"
+    weights: Annotated[tuple[float, ...] | None, BeforeValidator(_split)] = Field(
+        default=None,
+        description="loss weights λ, one or one for each branch; 0.5 if unset, and 1 for fused branches",
     )
     exponents: Literal["fit"] | Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
         default="fit", description="exponents η of the joint prediction: 'fit' on held-out data, or given"

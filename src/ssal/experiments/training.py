@@ -14,6 +14,7 @@ from ssal.errors import InputError
 from ssal.experiments.methods import Option
 from ssal.experiments.spec import BASELINE
 from ssal.groupitems import NAMED_GROUPS, group_parts
+from ssal.run.heads import heads_of, weights_of
 
 # To be raised when the same settings no longer give the same network.
 _FORMAT = 1
@@ -86,6 +87,8 @@ class Training:
             left_out |= _DISTILLED
         wanted = (_DETERMINING | _GATHERED | _DISTILLED | changed) - left_out
         settings = self.settings.model_dump(mode="json", include=wanted, exclude_none=True)
+        if "branch" in settings and self.settings.branch.weights is None:
+            settings["branch"]["weights"] = self._default_weights()
         if isinstance(settings.get("groups"), list):
             settings["groups"] = [_by_content(item) for item in settings["groups"]]
         if self.settings.weights is not None:
@@ -102,6 +105,13 @@ class Training:
             taken = ("same_time_as", "counted_in", "time_share")
             description |= {name: getattr(self, name) for name in taken}
         return description
+
+    def _default_weights(self) -> list[float] | None:
+        """Loss weights that are not given, in the place of one where they are equal."""
+        if self.settings.groups == "auto":
+            return None
+        weights = weights_of(None, heads_of(self.settings.groups))
+        return list(weights[:1] if len(set(weights)) == 1 else weights)
 
     @property
     def digest(self) -> str:

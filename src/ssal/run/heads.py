@@ -14,6 +14,10 @@ from ssal.taps import choose_taps, deepest_tap, probe_taps
 
 _T = TypeVar("_T")
 
+# What all that a branch learns counts for, and the classes that are read off all branches together: theirs
+# is the best prediction, and it comes from a head that nothing else teaches.
+_WEIGHT, _FUSED_WEIGHT = 0.5, 1.0
+
 
 @dataclass(frozen=True)
 class Head:
@@ -70,6 +74,20 @@ def one_for_each_head(name: str, values: Sequence[_T], heads: Sequence[Head]) ->
         )
     spread = one_each(name, values, branches)
     return tuple(spread[head.branch] for head in heads)
+
+
+def weights_of(weights: Sequence[float] | None, heads: Sequence[Head]) -> tuple[float, ...]:
+    """The loss weight λ of each head, see `one_for_each_head`; where none are given, the defaults.
+
+    >>> weights_of(None, heads_of(["all", 50, "fused"]))
+    (0.5, 0.5, 1.0)
+
+    Raises:
+        InputError: the number of weights does not fit.
+    """
+    if weights is None:
+        return tuple(_FUSED_WEIGHT if head.item == "fused" else _WEIGHT for head in heads)
+    return one_for_each_head("branch.weights", weights, heads)
 
 
 def layouts_of(given: tuple[str, ...], heads: tuple[Head, ...]) -> tuple[str, ...]:

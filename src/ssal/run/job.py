@@ -28,7 +28,7 @@ from ssal.data import (
 from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
-from ssal.run.heads import Head, fused_branches, heads_of, layouts_of, one_for_each_head, taps_of
+from ssal.run.heads import Head, fused_branches, heads_of, layouts_of, one_for_each_head, taps_of, weights_of
 from ssal.run.parts import split_training_data
 from ssal.run.resolve import (
     check_confusion,
@@ -325,7 +325,7 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
         heads=heads,
         taps=taps_of(network, (data.channels, *data.image_size), settings.taps, heads),
         layouts=layouts_of(settings.layout, heads),
-        weights=one_for_each_head("branch.weights", settings.branch.weights, heads),
+        weights=weights_of(settings.branch.weights, heads),
     )
     # A trial with arbitrary groups: taps and layouts must fit before hours go into a baseline.
     job.make_model(job.blank_groupings())
