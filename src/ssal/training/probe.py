@@ -79,12 +79,19 @@ def choose_precision(model: GroupedNetwork, batch_size: int) -> Precision:
     Some processors convert bfloat16 in software, and some convolutions are many times slower in it, so this
     is measured with the very model.
     """
-    # One thread is timed by what it works; what else the machine does has no part in that.
-    alone = default_device().type == "cpu" and torch.get_num_threads() == 1
-    now = time.process_time if alone else time.perf_counter
+    now = time.process_time if _is_timed_by_work() else time.perf_counter
     # A full batch in software takes a minute; a few images tell that it would.
     for batch, steps, pays in ((_FEW, 1, 4.0), (64, 3, 0.95)):
         single, half = step_times(model, min(batch_size, batch), ["32", "bf16"], steps, now)
         if min(half) >= pays * min(single):
             return "32"
     return "bf16"
+
+
+def _is_timed_by_work() -> bool:
+    """Whether the processor time of this process tells what a step takes, whatever else the machine does.
+
+    Of several threads it is a sum, and some systems count it in steps that are longer than what is measured.
+    """
+    exact = time.get_clock_info("process_time").resolution < 1e-4
+    return exact and default_device().type == "cpu" and torch.get_num_threads() == 1
