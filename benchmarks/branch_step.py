@@ -1,4 +1,4 @@
-"""Time of a training step with branches by that without, over the same ratio of the FLOPs."""
+"""Time of a training step with the default branches by that without, over the same ratio of the FLOPs."""
 
 from harness import Ratio, arguments, medians, one_thread, paired_ratio, seconds, take_turns
 
@@ -7,6 +7,7 @@ one_thread()
 import material  # noqa: E402
 import torch  # noqa: E402
 
+from ssal.config import DistillationSettings  # noqa: E402
 from ssal.cost import count_flops  # noqa: E402
 from ssal.model import SSALModel  # noqa: E402
 from ssal.training import JointLoss, Precision, TrainingPlan, keep_freed_memory  # noqa: E402
@@ -20,7 +21,7 @@ def stepper(model: SSALModel, batch_size: int, precision: Precision, shape: tupl
     optimizer = make_optimizer(model, TrainingPlan(epochs=1))
     images = torch.randn(batch_size, *shape).contiguous(memory_format=torch.channels_last)
     targets = torch.randint(0, model.num_classes, (batch_size,))
-    objective = JointLoss()
+    objective = JointLoss(distillation=DistillationSettings().weight)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
@@ -36,7 +37,7 @@ def main() -> None:
     given = arguments(30, [("width", int, 16, "channels")])
     keep_freed_memory()
     precision = material.precision(given.width)
-    plain, branched = material.network(given.width), material.network(given.width, (20, 33, 50))
+    plain, branched = material.network(given.width), material.default_network(given.width)
     flops = count_flops(branched, material.SHAPE) / count_flops(plain, material.SHAPE)
     sides = {
         "without": seconds(stepper(plain, 128, precision)),

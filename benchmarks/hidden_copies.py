@@ -19,7 +19,7 @@ from ssal.training.memoryformat import safe_channels_last  # noqa: E402
 def alone(width: int, batch: int, precision: Precision) -> None:
     """One step of the trainer; what oneDNN does is on standard output."""
     keep_freed_memory()
-    network = material.network(width, (20, 33, 50))
+    network = material.default_network(width)
     step = stepper(network, batch, precision)
     with safe_channels_last(network):
         step()
@@ -50,7 +50,7 @@ def main() -> None:
     if given.alone:
         alone(given.width, given.batch, given.alone)
         return
-    network, precision = material.network(given.width, (20, 33, 50)), material.precision(given.width)
+    network, precision = material.default_network(given.width), material.precision(given.width)
     step = stepper(network, given.batch, precision)
     settings = {"width": given.width, "batch": given.batch, "precision": precision, "unit": "ms"}
     with safe_channels_last(network):

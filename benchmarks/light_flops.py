@@ -1,11 +1,11 @@
 """FLOPs of networks with the default branches by those without."""
 
+import material
 from harness import Ratio, arguments
 
-from ssal import Branch, Grouping, SSALModel
+from ssal import SSALModel
 from ssal.backbones import create_backbone
 from ssal.cost import count_flops
-from ssal.taps import choose_taps, deepest_tap
 
 _CASES = (
     ("resnet18_cifar", 16, (3, 32, 32)),
@@ -24,20 +24,15 @@ def main() -> None:
     arguments(1)
     for name, width, shape in _CASES:
         backbone = create_backbone(name, 100, in_chans=shape[0], input_size=shape[1:], width=width)
-        taps = choose_taps(backbone, 3, shape)
-        deepest = deepest_tap(backbone, shape)
         plain = count_flops(backbone, shape)
-        classes = Grouping.identity(100)
-        branches = [
-            Branch(taps[0], classes),
-            Branch(taps[0], Grouping.random(100, 20, 0), summed=True),
-            Branch(taps[1], classes),
-            Branch(taps[1], Grouping.random(100, 50, 0), summed=True),
-            Branch(taps[2], classes),
-            Branch(deepest, classes, fused=True),
-        ]
+        branches = material.default_branches(backbone, 100, shape)
         joint = count_flops(SSALModel(backbone, branches, shape), shape)
-        settings = {"network": name, "width": width, "input": list(shape), "taps": [*taps, deepest]}
+        settings = {
+            "network": name,
+            "width": width,
+            "input": list(shape),
+            "taps": [branch.tap for branch in branches if not branch.summed],
+        }
         sides = {"with": float(joint), "without": float(plain)}
         Ratio(f"FLOPs with light branches: {name}", joint / plain, 1.10, "at most", sides, settings).print()
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ssal import Branch, Grouping, SSALModel
 from ssal.backbones import create_backbone
 from ssal.data import ArraySet, Augmentation, Preprocess, eval_loader, train_loader
 from ssal.joint import Exponents
+from ssal.run.heads import fused_branches, heads_of, taps_of, weights_of
+from ssal.run.resolve import default_groups
 from ssal.run.saved import BackboneSpec, SavedModel
 from ssal.taps import choose_taps
 from ssal.training import Precision, choose_precision
@@ -42,6 +45,32 @@ def network(
     taps = choose_taps(backbone, len(groups), SHAPE) if groups else ()
     branches = [Branch(tap, Grouping.random(classes, k, seed=0)) for tap, k in zip(taps, groups, strict=True)]
     return SSALModel(backbone, branches, SHAPE)
+
+
+def default_branches(backbone: nn.Module, classes: int, shape: tuple[int, ...]) -> list[Branch]:
+    """What `ssal train` attaches by default, with arbitrary groups."""
+    heads = heads_of(default_groups(classes))
+    groupings = [
+        Grouping.random(classes, head.item, seed=0)
+        if isinstance(head.item, int)
+        else Grouping.identity(classes)
+        for head in heads
+    ]
+    fused, taps = fused_branches(heads), taps_of(backbone, shape, "auto", heads)
+    parts = zip(heads, groupings, taps, weights_of(None, heads), strict=True)
+    return [
+        Branch(
+            tap, grouping, weight=weight, fused=head.branch in fused and not head.summed, summed=head.summed
+        )
+        for head, grouping, tap, weight in parts
+    ]
+
+
+def default_network(width: int, classes: int = 100, name: str = "resnet18_cifar") -> SSALModel:
+    """A backbone with what `ssal train` attaches by default."""
+    torch.manual_seed(0)
+    backbone = create_backbone(name, classes, width=width)
+    return SSALModel(backbone, default_branches(backbone, classes, SHAPE), SHAPE)
 
 
 @cache
