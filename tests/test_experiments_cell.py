@@ -92,7 +92,8 @@ def test_as_many_epochs_as_take_the_same_time(store: Store, tmp_path: Path) -> N
     # The second machine is twice as fast.
     for made, seconds, yardstick in ((source, 2.0, 0.5), (other, 1.7, 0.25)):
         stages = {"training": seconds, "grouping": 0.125, "confusion": 0.35}
-        result = store.read(made.digest) | {"seconds": stages, "yardstick": yardstick}
+        machine = {"environment": {"processor": f"of {yardstick} s"}}
+        result = store.read(made.digest) | machine | {"seconds": stages, "yardstick": yardstick}
 
         def fill(folder: Path, result: dict[str, Any] = result) -> None:
             write_json(folder / "training.json", result)
@@ -121,7 +122,7 @@ def test_times_of_two_machines_without_a_yardstick_are_not_taken_for_equal(
             write_json(folder / "training.json", result)
 
         own.write(made.digest, fill)
-    with pytest.raises(RunError, match=f"{other.digest} and {source.digest} are of different machines"):
+    with pytest.raises(RunError, match=f"no yardstick: .*{other.digest}, .*{source.digest}; remove"):
         equal_time_epochs(Training(source.settings, same_time_as=other.digest, counted_in=source.digest), own)
 
 

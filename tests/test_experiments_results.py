@@ -304,6 +304,12 @@ def test_times_of_different_machines_are_put_into_those_of_a_yardstick(plan: Rep
     assert column(rows["JP"], "seconds") == {0: 23.0, 1: 23.0}, "seconds stay what they are"
 
 
+def test_times_of_one_machine_are_compared_as_they_are(plan: Reproduction) -> None:
+    for number, cell in enumerate(plan.cells):
+        finish(plan.store, cell, number, {"processor": "x"}, 0.5 if cell.name == "branches" else 0.25)
+    assert column(rows_of(plan)["JP"], "time") == {0: 2.3, 1: 2.3}
+
+
 def test_times_without_a_unit_are_not_compared(plan: Reproduction) -> None:
     for cell in plan.cells:
         finish(plan.store, cell, 0)

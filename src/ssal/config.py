@@ -60,7 +60,7 @@ class BranchSettings(_Section):
 
     weights: Annotated[tuple[float, ...] | None, BeforeValidator(_split)] = Field(
         default=None,
-        description="loss weights λ, one or one for each branch; 0.5 if unset, and 1 for fused branches",
+        description="loss weights λ, one or one for each branch; if unset 0.5, for classes of fused ones 1",
     )
     exponents: Literal["fit"] | Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
         default="fit", description="exponents η of the joint prediction: 'fit' on held-out data, or given"

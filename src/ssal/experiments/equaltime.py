@@ -26,8 +26,8 @@ def spent_seconds(result: Result, read: Read) -> float:
 def relative_time(results: Sequence[Result], unit: Result, read: Read) -> float | None:
     """Time that trainings took in all, in that of `unit`, where it can be compared.
 
-    Seconds of different machines are put into those of a yardstick, see `yardstick_seconds`. Without one,
-    they are compared on one machine only.
+    Seconds of one machine are compared as they are, those of several machines in the time that a yardstick
+    takes on each, see `yardstick_seconds`.
 
     Args:
         results: contents of `training.json`, whose times are summed.
@@ -37,11 +37,11 @@ def relative_time(results: Sequence[Result], unit: Result, read: Read) -> float 
     counted = [stage for result in results for stage in _stages(result, read)]
     units = _stages(unit, read)
     records = [record for record, _ in (*counted, *units)]
+    if len({_machine(record) for record in records}) == 1:
+        return sum(seconds for _, seconds in counted) / sum(seconds for _, seconds in units)
     if all("yardstick" in record for record in records):
         return _in_yardsticks(counted) / _in_yardsticks(units)
-    if len({_machine(record) for record in records}) > 1:
-        return None
-    return sum(seconds for _, seconds in counted) / sum(seconds for _, seconds in units)
+    return None
 
 
 def equal_time_epochs(training: Training, store: Store) -> int:
@@ -62,9 +62,15 @@ def equal_time_epochs(training: Training, store: Store) -> int:
     other, baseline = store.read(training.same_time_as), store.read(training.counted_in)
     share = relative_time([other], baseline, store.read)
     if share is None:
+        records = {name: store.read(name) for name in (training.same_time_as, training.counted_in)}
+        source = other["training"]["groups_from"]
+        records |= {} if source is None else {source: store.read(source)}
+        old = ", ".join(
+            str(store.folder(name)) for name, record in records.items() if "yardstick" not in record
+        )
         raise RunError(
-            f"the times of {training.same_time_as} and {training.counted_in} are of different machines; "
-            "remove the older of the two from the results, so that it is trained again"
+            "times of different machines are to be compared, and these trainings have no yardstick: "
+            f"{old}; remove them, so that they are trained again"
         )
     return max(1, round(training.time_share * share * len(baseline["curve"])))
 
@@ -88,4 +94,6 @@ def _machine(result: Result) -> tuple[str | None, ...]:
     """What tells machines apart; records without a processor are alike if they are of one commit."""
     environment: Mapping[str, Any] = result["environment"]
     processor = environment.get("processor")
-    return (processor, None) if processor else (None, environment.get("commit"))
+    if not processor:
+        return (None, environment.get("commit"))
+    return (processor, *environment.get("gpus", ()))

@@ -17,7 +17,8 @@ from ssal.experiments.table import as_csv, as_markdown, as_text, as_values, fail
 from ssal.files import write_bytes, write_json, write_text
 
 _KEPT = (
-    "training", "data", "environment", "clock", "seconds", "epochs", "images_per_second", "whole", "main",
+    "training", "data", "environment", "clock", "seconds", "yardstick", "yardstick_from", "epochs",
+    "images_per_second", "whole", "main",
 )  # fmt: skip
 
 

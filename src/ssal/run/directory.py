@@ -153,7 +153,7 @@ def _processor() -> str:
     # Where Python knows no more than the family; in a virtual machine the name may say as little.
     with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        found = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", text, re.MULTILINE))
+        found = dict(re.findall(r"^(model name|cpu family|model)[ \t]*:[ \t]*(\S.*)$", text, re.MULTILINE))
         if "model name" in found:
             numbers = [f"{key.split()[-1]} {found[key]}" for key in ("cpu family", "model") if key in found]
             name = ", ".join([found["model name"].strip(), *numbers])

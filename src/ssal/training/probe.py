@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -91,7 +92,7 @@ def choose_precision(model: GroupedNetwork, batch_size: int) -> Precision:
 def _is_timed_by_work() -> bool:
     """Whether the processor time of this process tells what a step takes, whatever else the machine does.
 
-    Of several threads it is a sum, and some systems count it in steps that are longer than what is measured.
+    Of several threads it is a sum, and Windows counts it in steps that are longer than what is measured.
     """
-    exact = time.get_clock_info("process_time").resolution < 1e-4
+    exact = sys.platform != "win32"
     return exact and default_device().type == "cpu" and torch.get_num_threads() == 1
