@@ -8,7 +8,7 @@ import ssal
 ROOT = Path(ssal.__file__).parent
 
 FLOORS = [
-    {"errors", "files", "groupitems", "interrupts", "safeyaml", "text"},
+    {"errors", "files", "groupitems", "interrupts", "machine", "safeyaml", "text"},
     {
         "backbones",
         "branches",

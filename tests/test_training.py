@@ -1,6 +1,8 @@
 import copy
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -259,6 +261,28 @@ def test_bfloat16_in_software_is_not_tried_on_a_full_batch(
     monkeypatch.setattr("ssal.training.probe.step_times", times)
     assert choose_precision(None, 128) == chosen  # type: ignore[arg-type]
     assert tried == batches
+
+
+@pytest.mark.parametrize(
+    ("threads", "system", "clock"),
+    [(1, "linux", time.process_time), (2, "linux", time.perf_counter), (1, "win32", time.perf_counter)],
+)
+def test_precision_goes_by_the_work_where_that_can_be_told(
+    monkeypatch: pytest.MonkeyPatch, threads: int, system: str, clock: Callable[[], float]
+) -> None:
+    """Another process on the same core must not decide it."""
+    clocks: list[object] = []
+
+    def times(model: object, batch: int, precisions: object, steps: int, now: object) -> list[list[float]]:
+        clocks.append(now)
+        return [[1.0], [2.0]]
+
+    monkeypatch.setattr("ssal.training.probe.step_times", times)
+    monkeypatch.setattr("ssal.training.probe.torch.get_num_threads", lambda: threads)
+    monkeypatch.setattr("ssal.training.probe.sys.platform", system)
+    monkeypatch.setattr("ssal.training.probe.default_device", lambda: torch.device("cpu"))
+    choose_precision(None, 128)  # type: ignore[arg-type]
+    assert set(clocks) == {clock}
 
 
 def test_objectives_take_turns_on_each_batch() -> None:

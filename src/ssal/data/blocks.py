@@ -1,23 +1,17 @@
 """Work over many images in threads; Pillow gives up Python's lock while it decodes."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeVar
 
+from ssal.machine import available_cores
+
 S = TypeVar("S")
 T = TypeVar("T")
 
 _BLOCK = 256
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def each_index(count: int, work: Callable[[int], T | None], workers: int | None = None) -> Iterator[T]:

@@ -3,12 +3,12 @@
 from ssal.data.arrayloader import ArrayLoader, as_stored
 from ssal.data.augment import Augmentation, RandomCrop, ShiftFlip
 from ssal.data.batch import BatchLoader
-from ssal.data.blocks import available_cores
 from ssal.data.fileloader import CentreCrop, FileLoader
 from ssal.data.imagesets import ArraySet, ImageSet
 from ssal.data.preprocess import Preprocess
 from ssal.data.sampler import EvalBatches, TrainBatches
 from ssal.errors import InputError
+from ssal.machine import available_cores
 
 _MOST_WORKERS = 8
 

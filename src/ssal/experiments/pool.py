@@ -21,6 +21,7 @@ import torch
 from ssal.errors import RunError
 from ssal.experiments.plan import Cell
 from ssal.experiments.store import Store
+from ssal.machine import available_cores
 
 # How long a training that another process is doing is left alone before it is asked for again.
 _BUSY_SECONDS = 5.0
@@ -34,7 +35,7 @@ def worker_count(asked: int | None) -> int:
         return asked
     if torch.cuda.is_available():
         return torch.cuda.device_count()
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()
 
 
 def _environment(number: int) -> dict[str, str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from ssal.errors import RunError
 from ssal.files import remove_leftovers, write_json
+from ssal.machine import available_cores, processor
 
 _LOCK = ".lock"
 _LIBRARIES = ("ssal", "torch", "torchvision", "timm", "lightning", "numpy", "scipy", "scikit-learn")
@@ -147,19 +146,6 @@ class RunDirectory:
                 pass
 
 
-def _processor() -> str:
-    """Its name, and the instructions that PyTorch uses of it: what makes times of two machines differ."""
-    name = platform.processor()
-    # Where Python knows no more than the family; in a virtual machine the name may say as little.
-    with suppress(OSError):
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        found = dict(re.findall(r"^(model name|cpu family|model)[ \t]*:[ \t]*(\S.*)$", text, re.MULTILINE))
-        if "model name" in found:
-            numbers = [f"{key.split()[-1]} {found[key]}" for key in ("cpu family", "model") if key in found]
-            name = ", ".join([found["model name"].strip(), *numbers])
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
-
-
 def describe_environment(**extra: Any) -> dict[str, Any]:
     """Versions, machine and command of this process, as plain values."""
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -170,8 +156,8 @@ def describe_environment(**extra: Any) -> dict[str, Any]:
         "versions": {name: version(name) for name in _LIBRARIES},
         "system": platform.platform(terse=True),
         "machine": platform.machine(),
-        "processor": _processor(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor(),
+        "cpus": available_cores(),
         "threads": torch.get_num_threads(),
         "gpus": gpus,
         **extra,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import torch
 from packaging.requirements import Requirement
 
 from ssal.backbones import create_backbone
+from ssal.machine import available_cores, processor
 from ssal.model import SSALModel
 from ssal.training import step_seconds
 
@@ -55,16 +55,9 @@ def _versions() -> Iterator[Finding]:
             yield Finding("fault", f"{wanted.name} {have} is not {wanted.specifier}: {remedy}")
 
 
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    match = re.search(r"model name\s*:\s*(.+)", path.read_text()) if path.exists() else None
-    return match[1] if match else platform.processor() or platform.machine()
-
-
 def _machine() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = torch.get_num_threads()
-    yield Finding("ok", f"{_processor()}, {cores} cores, {threads} threads")
+    cores, threads = available_cores(), torch.get_num_threads()
+    yield Finding("ok", f"{processor()}, {cores} cores, {threads} threads")
     if threads > cores:
         yield Finding("note", f"more threads than cores; set OMP_NUM_THREADS={cores}")
     for index in range(torch.cuda.device_count()):
