@@ -9,6 +9,7 @@ from ssal.cost import count_flops
 
 _CASES = (
     ("resnet18_cifar", 16, (3, 32, 32)),
+    ("resnet18_cifar_pool", 16, (3, 32, 32)),
     ("resnet18_cifar", 64, (3, 32, 32)),
     ("resnet18_cifar", 16, (1, 28, 28)),
     ("resnet50_cifar", 64, (3, 32, 32)),

@@ -39,5 +39,26 @@ def small_model() -> SSALModel:
     return lively(SSALModel(net, branches, (1, 9, 6)))
 
 
+def fused_model(groups: Grouping | None = None) -> SSALModel:
+    """Two branches, groups that are read off one, and a fused branch, whose layers all count."""
+    torch.manual_seed(7)
+    net = nn.Sequential(
+        OrderedDict(
+            early=nn.Sequential(nn.Conv2d(1, 5, 3, padding=1), nn.ReLU()),
+            late=nn.Sequential(nn.Conv2d(5, 6, 3, stride=2, padding=1), nn.Tanh()),
+            pool=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            fc=nn.Linear(6, CLASSES),
+        )
+    )
+    classes = Grouping.identity(CLASSES)
+    branches = [
+        Branch("early", classes, layout="cbr 4,3,1 | gap", exponent=0.7),
+        Branch("early", Grouping.random(CLASSES, 3), exponent=0.5, summed=True),
+        Branch("late", groups or classes, layout="gap", exponent=0.9, fused=True),
+        Branch("late", Grouping.random(CLASSES, 2), layout="gap | dense 6", exponent=0.4),
+    ]
+    return lively(SSALModel(net, branches, (1, 9, 6)))
+
+
 def images(count: int = 4) -> torch.Tensor:
     return torch.randn((count, 1, 9, 6), generator=torch.Generator().manual_seed(5))

@@ -21,7 +21,7 @@ from ssal.demo.page import agreement, render_answer, render_head, render_refusal
 from ssal.demo.port import HOST, listen
 from ssal.demo.samples import Sample, choose, find_samples
 from ssal.errors import DataError, InputError, RunError
-from ssal.evidence import Evidence, Part
+from ssal.evidence import Evidence, Part, Share
 from ssal.run import Predictor, load
 
 from .hostile import NAMES, hostile_run
@@ -143,6 +143,24 @@ def test_the_rows_of_the_table_add_up(predictor: Predictor, tmp_path: Path) -> N
     assert len(total) == 6
     for column, value in enumerate(total):
         assert sum(row[column + 1] for row in parts) == pytest.approx(value, abs=0.03)
+
+
+def test_what_a_fused_branch_has_read_has_rows_of_its_own() -> None:
+    plain = evidence([(None, True), ("layer2", True)])
+    shares = (Share("layer1", 1, (0.0, 1.1)), Share("bias", None, (0.0, -0.3)))
+    counting = replace(plain.parts[1], shares=shares)
+    pixels = np.zeros((9, 9, 1), np.uint8)
+
+    def rows(part: Part) -> list[str]:
+        found = replace(plain, parts=(plain.parts[0], part))
+        return re.findall(
+            r"<tr class=.share.>(.*?)</tr>", render_answer(Answer("a.png", found, pixels, 0.1)), re.DOTALL
+        )
+
+    first, second = rows(counting)
+    assert "from layer1" in first and "<b>1.10</b>" in first and "width: 50.0%" in first
+    assert "from bias" in second and "<b>−0.30</b>" in second and "minus" in second
+    assert rows(replace(counting, exponent=0.0)) == rows(plain.parts[1]) == []
 
 
 def test_names_stay_text(predictor: Predictor, tmp_path: Path) -> None:

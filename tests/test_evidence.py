@@ -18,7 +18,7 @@ from ssal.grouping import Grouping
 from ssal.joint import Exponents, Outputs, joint_log_prob
 from ssal.model import Branch, SSALModel
 
-from .lively import CLASSES, images, lively, small_model
+from .lively import CLASSES, fused_model, images, lively, small_model
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six")
 
@@ -280,3 +280,73 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(DataError, match="no finite numbers"):
         explain(model, torch.full((1, 1, 9, 6), math.nan))
     assert explain(model, images(0)) == []
+
+
+@pytest.mark.parametrize("groups", [None, Grouping.random(CLASSES, 4)], ids=["classes", "groups"])
+def test_a_fused_branch_is_the_sum_of_what_it_has_read(groups: Grouping | None) -> None:
+    """What a vector adds is what the lead loses when the last layer is given zeros in its place."""
+    model = fused_model(groups).eval()
+    head, labels = model.branches[2].head, model.labels[2]
+    sizes = {"early": (6, 10), "late (2 groups)": (10, 16), "late (its own)": (0, 6)}
+    for evidence in explain(model, images(6), candidates=CLASSES):
+        main, first, summed, fused, last = evidence.parts
+        assert not (main.shares or first.shares or summed.shares or last.shares)
+        assert [share.name for share in fused.shares] == [*sizes, "bias"]
+        assert [share.part for share in fused.shares] == [1, 4, 3, None]
+        total = np.sum([share.leads for share in fused.shares], axis=0)
+        assert total == pytest.approx(fused.leads, abs=1e-5) and fused.leads[0] == 0
+        assert np.abs(total).max() > 0.1
+    rows = labels[list(evidence.candidates)]
+    for share in fused.shares[:3]:
+        start, end = sizes[share.name]
+
+        def without(_: nn.Module, args: tuple[torch.Tensor], span: slice = slice(start, end)) -> torch.Tensor:
+            given = args[0].clone()
+            given[:, span] = 0
+            return given
+
+        with torch.no_grad():
+            whole = model(images(6)[-1:]).groups[2][0, rows].double()
+            handle = head.register_forward_pre_hook(without)
+            rest = model(images(6)[-1:]).groups[2][0, rows].double()
+            handle.remove()
+        lost = 0.9 * ((whole[0] - whole) - (rest[0] - rest))
+        assert list(share.leads) == pytest.approx(lost.tolist(), abs=1e-5)
+
+
+def test_a_fused_branch_of_no_weight_adds_nothing() -> None:
+    [evidence] = explain(fused_model(), images(1), Exponents(1.0, (0.5, 0.5, 0.0, 0.5)))
+    assert all(lead == 0 for share in evidence.parts[3].shares for lead in share.leads)
+    assert "  from" not in format_evidence(evidence)
+
+
+def test_a_model_with_a_fused_branch_comes_back_untouched() -> None:
+    model = fused_model()
+    before = snapshot(model)
+    explain(model, images(2))
+    assert snapshot(model) == before
+    model.branches[2].head.register_forward_hook(Failing(1))
+    before = snapshot(model)
+    with pytest.raises(ArithmeticError):
+        explain(model, images(2))
+    assert snapshot(model) == before
+
+
+def test_the_text_says_what_a_fused_branch_has_read() -> None:
+    decided = 0
+    for evidence in explain(fused_model(), images(30), Exponents(0.2, (0.1, 0.1, 1.5, 0.1))):
+        fused, lines = evidence.parts[3], format_evidence(evidence).splitlines()
+        place = next(number for number, line in enumerate(lines) if line.startswith("fused (late)"))
+        for share, line in zip(fused.shares, lines[place + 1 :], strict=False):
+            assert line.split("  ")[1] == f"from {share.name}"
+            assert float(line.split()[-1]) == pytest.approx(share.leads[1], abs=0.006)
+        assert lines[place + 1 + len(fused.shares)].startswith("late ")
+        if evidence.decided_by is fused:
+            decided += 1
+            said = verdict(evidence)[1].removeprefix(f"its {fused.margin:.2f} add up from ").split(", ")
+            assert {text.rsplit(" ", 1)[0] for text in said} == {share.name for share in fused.shares}
+            sizes = [abs(float(text.rsplit(" ", 1)[1])) for text in said]
+            assert sizes == sorted(sizes, reverse=True)
+        assert [part.tells_classes for part in evidence.parts] == [True, True, False, True, False]
+        assert any(line.startswith("early (classes)") and "group" not in line for line in lines[place:])
+    assert decided > 5

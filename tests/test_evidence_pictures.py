@@ -15,7 +15,7 @@ from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import Branch, SSALModel
 
-from .lively import images, small_model
+from .lively import fused_model, images, small_model
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six")
 
@@ -57,7 +57,11 @@ def test_the_table_adds_up() -> None:
     for part in evidence.parts[1:]:
         word = "agrees" if part.agrees else "conflicts"
         members = ", ".join(describe_members(evidence, part))
-        assert any(word in line and line.endswith(f"group {part.predicted}: {members}") for line in lines)
+        group = "" if part is evidence.parts[3] else f"group {part.predicted}: "
+        assert any(
+            line.startswith(part.name) and word in line and line.endswith(f" %  {group}{members}")
+            for line in lines
+        )
 
 
 def test_the_verdict_names_what_decided_and_what_would_change() -> None:
@@ -131,3 +135,21 @@ def test_the_figure_has_a_panel_for_each_part() -> None:
     ends = [float(value) for value in bars.lines[0].get_xdata()]
     leads = [evidence.log_probabilities[0] - value for value in evidence.log_probabilities[1:]]
     assert ends == pytest.approx(leads[: len(ends)])
+
+
+def test_bars_show_what_a_fused_branch_has_read() -> None:
+    """Bars of a rival add up to the winner's lead, the pieces that a fused branch read of others hatched."""
+    for evidence in explain(fused_model(), images(4), class_names=NAMES):
+        figure = evidence_figure(evidence, np.zeros((9, 6, 1), np.uint8))
+        bars = figure.axes[-1].containers
+        lead = sum(container.patches[0].get_width() for container in bars if hasattr(container, "patches"))
+        assert lead == pytest.approx(evidence.margin, abs=1e-5)
+        hatched = {bar.get_label(): bar.patches[0] for bar in bars if bar.patches[0].get_hatch()}
+        assert list(hatched) == ["early, fused", "late (2 groups), fused"]
+        for patch, share in zip(hatched.values(), evidence.parts[3].shares, strict=False):
+            assert patch.get_width() == pytest.approx(share.leads[1], abs=1e-5)
+        assert hatched["early, fused"].get_facecolor() == bars[1].patches[0].get_facecolor()
+        captions = [axes.get_xlabel() for axes in figure.axes]
+        first = evidence.parts[1]
+        assert captions[4] == f"CAM for {NAMES[first.predicted]}"
+        assert captions[6] == f"Grad-CAM for group {evidence.parts[2].predicted}"

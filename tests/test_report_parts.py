@@ -16,10 +16,12 @@ from scipy.stats import binom
 from sklearn.calibration import calibration_curve
 
 from ssal.errors import RunError
+from ssal.evidence import explain
 from ssal.grouping import Grouping
 from ssal.report import theme
 from ssal.report.budget import Budget
 from ssal.report.charts import Line, draw_lines, name_ends, new_chart, spread, thinned
+from ssal.report.evidence_card import evidence_card
 from ssal.report.matrix import class_order, matrix_picture
 from ssal.report.names import class_name, class_names, clipped
 from ssal.report.page import content_security_policy, style_sheet
@@ -36,6 +38,7 @@ from ssal.report.svg import inline_svg
 from ssal.report.thumbnails import picture, thumbnail
 from ssal.report.words import summarise_run
 
+from .lively import fused_model, images
 from .made_runs import made_run, names_of
 
 READABLE, VISIBLE = 4.5, 3.0
@@ -299,6 +302,26 @@ def test_agreement_is_called_a_warning_only_where_it_tells_right_from_wrong(
     begins = "A warning with every prediction" if telling else "Agreement of the branches does not tell"
     assert sum(sentence.startswith(begins) for sentence in wanted) == 1
     assert not any("agree with the answer" in sentence for sentence in other)
+
+
+def test_the_card_shows_what_a_fused_branch_has_read() -> None:
+    names = tuple("abcdefg")
+    for found in explain(fused_model(), images(4), class_names=names):
+        rival = found.candidates[2]
+        card = evidence_card(found, np.zeros((9, 6, 1), np.uint8), rival, Budget(10**6))
+        assert [len(part.shares) for part in card.parts] == [0, 0, 0, 4, 0]
+        fused = card.parts[3]
+        assert [share.name for share in fused.shares] == [
+            "early",
+            "late (2 groups)",
+            "late (its own)",
+            "bias",
+        ]
+        assert sum(share.lead for share in fused.shares) == pytest.approx(fused.lead, abs=1e-5)
+        assert fused.lead == found.parts[3].terms[0] - found.parts[3].terms[2]
+        bars = [part.bar for part in card.parts] + [share.bar for share in fused.shares] + [card.bar]
+        assert max(bar.length for bar in bars) == pytest.approx(50)
+        assert all(bar.start >= 0 and bar.start + bar.length <= 100.001 for bar in bars)
 
 
 def test_the_most_confused_pairs_are_counted_by_all_ways(predictions: Predictions) -> None:

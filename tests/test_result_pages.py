@@ -25,7 +25,7 @@ def results() -> ModuleType:
 def test_the_tables_are_those_of_the_files(results: ModuleType, name: str) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
     assert results.renewed(page) == page, "python tools/results.py"
-    assert len(re.findall("<!-- (table|reading): ", page)) == page.count("<!-- end -->") > 0
+    assert len(re.findall("<!-- (table|differences|reading): ", page)) == page.count("<!-- end -->") > 0
 
 
 def row(label: str, times: dict[str, float | None], **more: Any) -> dict[str, Any]:
@@ -40,7 +40,11 @@ def test_rows_are_written_as_they_were_measured(
 ) -> None:
     rows = [
         row("baseline", {"0": 1.0, "1": 1.0}),
-        row("slow: JP", {"0": None, "1": 2.5}, difference={"mean": -1.5, "low": -3.0, "high": 0.25}),
+        row(
+            "slow: JP",
+            {"0": None, "1": 2.5},
+            difference={"mean": -1.5, "low": -3.0, "high": 0.25, "count": 2},
+        ),
         row("slower", {"1": None}),
         {"label": "waiting", "by_seed": {}, "top1": None},
     ]
@@ -54,6 +58,10 @@ def test_rows_are_written_as_they_were_measured(
     )
     everything = results.table("x", []).splitlines()
     assert len(everything) == 5 and everything[-1].endswith("| 18.0 |  |")
+    pairs = results.differences_table("x", [])
+    assert pairs.splitlines()[2:] == ["| slow: JP | −1.50 [−3.00, +0.25] | 2 |"]
+    with pytest.raises(ValueError, match="no row 'slow: J', 'fast'"):
+        results.table("x", ["slow", "slow: J", "fast"])
     page = "before\n<!-- table: x [slower] -->\nstale\n<!-- end -->\nafter\n"
     renewed = results.renewed(page)
     assert renewed.startswith("before\n<!-- table: x [slower] -->\n| ") and "stale" not in renewed

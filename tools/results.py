@@ -5,7 +5,8 @@ python tools/results.py --check    # exits with 1 if a table is not what the fil
 
 A table stands between `<!-- table: FILE [LABEL; LABEL …] -->` and `<!-- end -->`: the rows of
 results/FILE.json that have a seed, all of them, or those whose label is one of the labels or begins with it
-and a colon. `<!-- reading: FILE -->` begins a table of what `tools/reading.py` wrote, means over its seeds.
+and a colon. `differences` instead of `table` shows nothing of them but the difference to their reference.
+`<!-- reading: FILE -->` begins a table of what `tools/reading.py` wrote, means over its seeds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "RESULTS.md")
-_TABLE = re.compile(r"(<!-- (table|reading): (\S+)(?: \[(.*?)\])? -->\n).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(
+    r"(<!-- (table|differences|reading): (\S+)(?: \[(.*?)\])? -->\n).*?(<!-- end -->)", re.DOTALL
+)
 _HEAD = ("", "top-1 %", "seeds", "to reference", "NLL", "ECE %", "AUROC", "parameters", "MFLOPs", "time")
 
 Row = Mapping[str, Any]
@@ -39,13 +42,19 @@ def shown(value: float | None, form: str) -> str:
 
 def difference(row: Row) -> str:
     """Mean of the paired differences to the reference, and its interval where there are several seeds."""
-    found = row.get("difference")
-    if not found or found["mean"] is None:
+    if not compared(row):
         return ""
+    found = row["difference"]
     signed = f"{found['mean']:+.2f}"
     if found["low"] is not None:
         signed += f" [{found['low']:+.2f}, {found['high']:+.2f}]"
     return signed.replace("-", "−")
+
+
+def compared(row: Row) -> bool:
+    """Whether there is a seed of the row and of its reference."""
+    found = row.get("difference")
+    return bool(found) and found["mean"] is not None
 
 
 def line(row: Row) -> str:
@@ -68,23 +77,41 @@ def line(row: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def rows_of(name: str, wanted: Sequence[str]) -> list[Row]:
+    """The rows of an experiment that have a seed, in its order, all or the wanted ones.
+
+    Raises:
+        ValueError: what is wanted is no row, with or without a seed.
+    """
+    rows: list[Row] = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+    chosen = {label: [row for row in rows if f"{row['label']}:".startswith(f"{label}:")] for label in wanted}
+    if missing := [label for label, found in chosen.items() if not found]:
+        raise ValueError(f"results/{name}.json has no row {', '.join(map(repr, missing))}")
+    kept = {row["label"] for found in chosen.values() for row in found} if wanted else None
+    return [
+        row for row in rows if row["top1"] and row["top1"]["count"] if kept is None or row["label"] in kept
+    ]
+
+
 def table(name: str, wanted: Sequence[str]) -> str:
     """The rows of an experiment as Markdown."""
-    rows: list[Row] = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
-    kept = [
-        row
-        for row in rows
-        if row["top1"] and row["top1"]["count"]
-        if not wanted
-        or any(row["label"] == label or row["label"].startswith(f"{label}:") for label in wanted)
+    lines = map(line, rows_of(name, wanted))
+    return "\n".join([f"| {' | '.join(_HEAD)} |", f"|---{'|---:' * (len(_HEAD) - 1)}|", *lines])
+
+
+def differences_table(name: str, wanted: Sequence[str]) -> str:
+    """Rows of an experiment as Markdown, with nothing but their difference to another row."""
+    lines = [
+        f"| {row['label']} | {difference(row)} | {row['difference']['count']} |"
+        for row in rows_of(name, wanted)
+        if compared(row)
     ]
-    return "\n".join(
-        [f"| {' | '.join(_HEAD)} |", f"|---{'|---:' * (len(_HEAD) - 1)}|", *(line(row) for row in kept)]
-    )
+    return "\n".join(["| | points | seeds |", "|---|---:|---:|", *lines])
 
 
-def reading_table(name: str) -> str:
+def reading_table(name: str, wanted: Sequence[str]) -> str:
     """What branches repair and break, as Markdown, in means over the seeds."""
+    del wanted
     seeds = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))["seeds"].values()
     found: dict[str, list[Row]] = {}
     for seed in seeds:
@@ -106,14 +133,16 @@ def each_mean(rows: Sequence[Row], key: str) -> str:
     return ", ".join(f"{statistics.fmean(column):.1f}" for column in columns)
 
 
+_MAKERS = {"table": table, "differences": differences_table, "reading": reading_table}
+
+
 def renewed(page: str) -> str:
     """The text of a page with its tables as the files say."""
 
     def one(match: re.Match[str]) -> str:
         begin, kind, name, labels, end = match.groups()
         wanted = [label.strip() for label in labels.split(";")] if labels else []
-        made = table(name, wanted) if kind == "table" else reading_table(name)
-        return f"{begin}{made}\n{end}"
+        return f"{begin}{_MAKERS[kind](name, wanted)}\n{end}"
 
     return _TABLE.sub(one, page)
 

@@ -15,7 +15,7 @@ from ssal.demo.answer import Answer
 from ssal.demo.samples import Sample
 from ssal.evidence import Evidence
 from ssal.evidence.overlay import enlarge, overlay
-from ssal.evidence.table import describe_members, readable, verdict
+from ssal.evidence.table import describe_map, describe_members, readable, verdict
 from ssal.run import Predictor
 
 _MEMBERS = 9
@@ -29,6 +29,7 @@ def render_answer(answer: Answer) -> str:
         None if part.map is None else _data_uri(Image.fromarray(overlay(pixels, part.map)))
         for part in evidence.parts
     ]
+    captions = ["" if part.map is None else describe_map(evidence, part) for part in evidence.parts]
     members = [describe_members(evidence, part, _MEMBERS) for part in evidence.parts]
     return _render(
         "answer.html",
@@ -38,10 +39,16 @@ def render_answer(answer: Answer) -> str:
         agreement=agreement(evidence),
         unanimous=all(part.agrees for part in evidence.parts if part.tap is not None),
         verdict=verdict(evidence),
-        cards=list(zip(evidence.parts, pictures, members, strict=True)),
+        cards=list(zip(evidence.parts, pictures, captions, members, strict=True)),
         sums=[value + evidence.log_normaliser for value in evidence.log_probabilities],
-        longest=max(abs(part.margin) for part in evidence.parts) or 1.0,
+        longest=max(abs(margin) for margin in _margins(evidence)) or 1.0,
     )
+
+
+def _margins(evidence: Evidence) -> list[float]:
+    """What the bars show: of each part, and of what fused branches have read."""
+    shares = [share.leads[1] for part in evidence.parts for share in part.shares]
+    return [part.margin for part in evidence.parts] + shares
 
 
 def render_refusal(sentence: str) -> str:

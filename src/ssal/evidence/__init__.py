@@ -1,9 +1,9 @@
 """The evidence of a prediction: what each part said, how much it counted, and where it looked."""
 
-from ssal.evidence.evidence import Evidence, Part
+from ssal.evidence.evidence import Evidence, Part, Share
 from ssal.evidence.explanation import explain
 from ssal.evidence.modes import evaluating
 from ssal.evidence.sources import MapSource, find_sources
 from ssal.evidence.terms import class_terms
 
-__all__ = ["Evidence", "MapSource", "Part", "class_terms", "evaluating", "explain", "find_sources"]
+__all__ = ["Evidence", "MapSource", "Part", "Share", "class_terms", "evaluating", "explain", "find_sources"]

@@ -12,6 +12,21 @@ MAIN = "main classifier"
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one of the vectors that a fused branch reads adds to its term.
+
+    Attributes:
+        name: layer that the vector is taken from, with what tells it from others there; or `bias`.
+        part: number of the part in `Evidence.parts` that the vector belongs to; None for the bias.
+        leads: for each candidate, how far this favours the winner over it, in nats; η is in it.
+    """
+
+    name: str
+    part: int | None
+    leads: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Part:
     """What one part of the model, the main classifier or a branch, says of an image.
 
@@ -29,6 +44,8 @@ class Part:
             the predicted group in a branch. None where the part reads no maps.
         method: how the map was made, `CAM` or `Grad-CAM`; None without map.
         label: how the branch is called where its tap alone does not tell it from others.
+        tells_classes: whether each of its groups is one class; of the main classifier too.
+        shares: of a fused branch, what each vector that it reads adds to `leads`, which they sum up to.
     """
 
     tap: str | None
@@ -42,6 +59,8 @@ class Part:
     map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     method: str | None = None
     label: str = ""
+    tells_classes: bool = False
+    shares: tuple[Share, ...] = ()
 
     @property
     def name(self) -> str:
@@ -49,9 +68,14 @@ class Part:
         return MAIN if self.tap is None else self.label or self.tap
 
     @property
+    def leads(self) -> tuple[float, ...]:
+        """How far the part favours the winner over each candidate: differences of their terms, in nats."""
+        return tuple(self.terms[0] - term for term in self.terms)
+
+    @property
     def margin(self) -> float:
-        """How far the part favours the winner over the runner-up: difference of their terms, in nats."""
-        return self.terms[0] - self.terms[1]
+        """How far the part favours the winner over the runner-up."""
+        return self.leads[1]
 
 
 @dataclass(frozen=True)

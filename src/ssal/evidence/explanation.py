@@ -15,6 +15,7 @@ from ssal.errors import DataError, InputError
 from ssal.evidence.evidence import Evidence, Part
 from ssal.evidence.maps import class_activation_map, gradient_map, reading, to_input_size
 from ssal.evidence.modes import evaluating
+from ssal.evidence.shares import shares_of, watching_fused
 from ssal.evidence.sources import MapSource, find_sources
 from ssal.evidence.terms import class_terms, winners_without
 from ssal.joint import Exponents, Outputs
@@ -111,7 +112,7 @@ class _Parts:
 
 def _explain(parts: _Parts, image: Tensor, class_names: tuple[str, ...], candidates: int) -> Evidence:
     model, exponents = parts.model, (parts.exponents.main, *parts.exponents.branches)
-    with reading(parts.sources) as maps:
+    with reading(parts.sources) as maps, watching_fused(model) as read:
         outputs = model(image)
     terms = class_terms(outputs, model.labels, parts.exponents)[0]
     totals = terms.sum(dim=0)
@@ -120,6 +121,10 @@ def _explain(parts: _Parts, image: Tensor, class_names: tuple[str, ...], candida
     log_prob = F.log_softmax(totals, dim=0)
     order = log_prob.sort(descending=True, stable=True).indices[:candidates]
     winner, without = int(order[0]), winners_without(terms)
+    shares = {
+        branch + 1: shares_of(model, branch, vector[0], exponents[branch + 1], order.tolist())
+        for branch, vector in read.items()
+    }
     found: list[Part] = []
     for number, source in enumerate(parts.sources):
         probabilities = parts.logits(outputs, number)[0].double().softmax(dim=0)
@@ -138,6 +143,8 @@ def _explain(parts: _Parts, image: Tensor, class_names: tuple[str, ...], candida
             map=heat,
             method=None if heat is None or source is None else source.method,
             label="" if number == 0 else model.branch_names[number - 1],
+            tells_classes=len(probabilities) == model.num_classes,
+            shares=shares.get(number, ()),
         )
         found.append(part)
     return Evidence(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from ssal.evidence.evidence import Evidence, Part
 from ssal.evidence.overlay import enlarge, overlay
-from ssal.evidence.table import describe_members, readable, verdict
+from ssal.evidence.table import describe_map, describe_members, readable, verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,8 @@ _NAMES = "DejaVu Sans Mono"
 # Fewer columns would leave no room for the sentences.
 _LEAST_COLUMNS, _MOST_COLUMNS = 4, 5
 _LINE_HEIGHT = 0.19  # inches
+_HATCH = "////"
+_MEMBERS = 6
 
 
 def evidence_figure(evidence: Evidence, pixels: NDArray[np.uint8]) -> Figure:
@@ -44,19 +46,23 @@ def evidence_figure(evidence: Evidence, pixels: NDArray[np.uint8]) -> Figure:
     bands = math.ceil(len(panels) / columns)
     sentences = verdict(evidence)
     rivals = _near_rivals(evidence)
-    picture, words = 2.1 * min(1.5, pixels.shape[0] / pixels.shape[1]), 1.95
-    bars = max(0.1 + 0.4 * len(rivals), _LINE_HEIGHT * len(panels))
+    picture = 2.1 * min(1.5, pixels.shape[0] / pixels.shape[1])
+    words = [
+        0.7 + _LINE_HEIGHT * (1 + max(_lines(part, evidence) for part in panels[start : start + columns]))
+        for start in range(0, len(panels), columns)
+    ]
+    bars = max(0.1 + 0.4 * len(rivals), _LINE_HEIGHT * (1 + len(_pieces(evidence))))
     head, foot = 0.85 + _LINE_HEIGHT * len(sentences), 0.55
-    height = head + bands * (picture + words) + bars + foot
+    height = head + bands * picture + sum(words) + bars + foot
     figure = Figure(figsize=(2.2 * columns + 0.8, height), dpi=120, facecolor="white")
     grid = figure.add_gridspec(
-        2 * bands + 1, columns, height_ratios=[picture, words] * bands + [bars],
+        2 * bands + 1, columns, height_ratios=[size for below in words for size in (picture, below)] + [bars],
         left=0.06, right=0.98, top=1 - head / height, bottom=foot / height, wspace=0.14, hspace=0,
     )  # fmt: skip
     for number, part in enumerate(panels):
         band, column = divmod(number, columns)
         _draw_panel(figure.add_subplot(grid[2 * band, column]), part, number - 1, evidence, pixels)
-        _draw_words(figure.add_subplot(grid[2 * band + 1, column]), part, evidence, words)
+        _draw_words(figure.add_subplot(grid[2 * band + 1, column]), part, evidence, words[band])
     _draw_leads(figure.add_subplot(grid[2 * bands, : columns - 1]), evidence, rivals)
     title = f"{readable(evidence.class_name, 40)}  {100 * evidence.probability:.1f} %"
     style: dict[str, Any] = {"va": "top", "color": _INK, "parse_math": False}
@@ -80,12 +86,6 @@ def _colour(number: int) -> str:
     return _PALETTE[number % len(_PALETTE)]
 
 
-def _caption(part: Part, evidence: Evidence) -> str:
-    if part.tap is None:
-        return f"{part.method} for {readable(evidence.class_name, 16)}"
-    return f"{part.method} for group {part.predicted}"
-
-
 def _draw_panel(
     axes: Axes, part: Part | None, number: int, evidence: Evidence, pixels: NDArray[np.uint8]
 ) -> None:
@@ -102,10 +102,15 @@ def _draw_panel(
         axes.text(0.5, 0.5, "no map", ha="center", va="center", color=_FAINT, fontsize=9)
     else:
         axes.imshow(overlay(pixels, part.map), interpolation="nearest")
-        axes.set_xlabel(_caption(part, evidence), fontsize=8, color=_FAINT, parse_math=False, labelpad=3)
+        axes.set_xlabel(describe_map(evidence, part), fontsize=8, color=_FAINT, parse_math=False, labelpad=3)
     for spine in axes.spines.values():
         spine.set_color(_LINE if part is None else _colour(number))
         spine.set_linewidth(1 if part is None else 2.5)
+
+
+def _lines(part: Part | None, evidence: Evidence) -> int:
+    """Of the words under a panel, below their headline."""
+    return len(evidence.candidates if part is None else describe_members(evidence, part, _MEMBERS))
 
 
 def _draw_words(axes: Axes, part: Part | None, evidence: Evidence, height: float) -> None:
@@ -122,7 +127,7 @@ def _draw_words(axes: Axes, part: Part | None, evidence: Evidence, height: float
     else:
         word, colour = ("agrees", _AGREES) if part.agrees else ("conflicts", _CONFLICTS)
         head = f"{word}  {100 * part.probability:.1f} %"
-        lines = describe_members(evidence, part, limit=6)
+        lines = describe_members(evidence, part, _MEMBERS)
         bold = [line == winner for line in lines]
 
     def place(row: float) -> float:
@@ -151,15 +156,39 @@ def _near_rivals(evidence: Evidence) -> list[int]:
     return [place for place in places if place <= 2 or evidence.probabilities[place] > 0.01 * best]
 
 
+class _Piece(NamedTuple):
+    """One colour of the bars: a part, or what a fused branch has read of one."""
+
+    name: str
+    part: int
+    leads: tuple[float, ...]
+    read: bool = False
+
+
+def _pieces(evidence: Evidence) -> list[_Piece]:
+    """The parts; a fused one in its shares, of which its own and the bias are one piece."""
+    pieces: list[_Piece] = []
+    for number, part in enumerate(evidence.parts):
+        read = [
+            _Piece(f"{share.name}, fused", share.part, share.leads, read=True)
+            for share in part.shares
+            if share.part not in (None, number)
+        ]
+        rest = [lead - sum(piece.leads[place] for piece in read) for place, lead in enumerate(part.leads)]
+        pieces += [_Piece(part.name, number, tuple(rest)), *(read if part.exponent else [])]
+    return pieces
+
+
 def _draw_leads(axes: Axes, evidence: Evidence, rivals: list[int]) -> None:
     """For each rival a bar, stacked from what each part adds to the winner's lead, and a mark at the sum."""
     rows = np.arange(len(rivals))
     right, left = np.zeros(len(rivals)), np.zeros(len(rivals))
-    for number, part in enumerate(evidence.parts):
-        leads = np.array([part.terms[0] - part.terms[rival] for rival in rivals])
+    for piece in _pieces(evidence):
+        leads = np.array([piece.leads[rival] for rival in rivals])
         axes.barh(
-            rows, leads, left=np.where(leads >= 0, right, left), height=0.62, color=_colour(number),
-            edgecolor="white", linewidth=0.8, label=readable(part.name, 24),
+            rows, leads, left=np.where(leads >= 0, right, left), height=0.62, color=_colour(piece.part),
+            hatch=_HATCH if piece.read else "", edgecolor="white", linewidth=0.8,
+            label=readable(piece.name, 30),
         )  # fmt: skip
         right, left = right + np.maximum(leads, 0), left + np.minimum(leads, 0)
     sums = [evidence.log_probabilities[0] - evidence.log_probabilities[rival] for rival in rivals]

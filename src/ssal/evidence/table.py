@@ -29,6 +29,15 @@ def describe_members(evidence: Evidence, part: Part, limit: int = 8) -> list[str
     return names if len(shown) == len(members) else [*names, f"+ {len(members) - len(shown)} more"]
 
 
+def describe_map(evidence: Evidence, part: Part) -> str:
+    """What the map of a part is: how it was made, and for which class or group."""
+    if part.tap is None:
+        return f"{part.method} for {readable(evidence.class_name, 16)}"
+    if part.tells_classes:
+        return f"{part.method} for {readable(evidence.class_names[part.members[0]], 16)}"
+    return f"{part.method} for group {part.predicted}"
+
+
 def _cells(values: list[str], width: int) -> str:
     return "".join(" " * (width - cell_len(value)) + value for value in values)
 
@@ -36,6 +45,11 @@ def _cells(values: list[str], width: int) -> str:
 def _number(value: float) -> str:
     """Two digits, and no minus before a zero."""
     return f"{round(value, 2) + 0.0:.2f}"
+
+
+def _signed(value: float) -> str:
+    """Likewise, with a plus."""
+    return f"{round(value, 2) + 0.0:+.2f}"
 
 
 def _without(evidence: Evidence, part: Part) -> str:
@@ -52,7 +66,9 @@ def _without(evidence: Evidence, part: Part) -> str:
 def _rows(evidence: Evidence) -> list[str]:
     names = [readable(name, _NAME_WIDTH) for name in evidence.names(evidence.candidates)]
     versus = " over ".join(readable(name, 8) for name in names[:2])
-    label = 2 + max(len("log-probability"), *(cell_len(readable(part.name)) for part in evidence.parts))
+    labels = [part.name for part in evidence.parts]
+    labels += [f"  from {share.name}" for part in evidence.parts for share in part.shares]
+    label = 2 + max(len("log-probability"), *(cell_len(readable(each)) for each in labels))
     column = 2 + max(7, *(cell_len(name) for name in names))
     last = 2 + cell_len(versus)
 
@@ -60,12 +76,17 @@ def _rows(evidence: Evidence) -> list[str]:
         head = set_cell_size(readable(name), label) + f"{exponent:>7}"
         return (head + _cells(values, column) + _cells([margin], last) + f"  {without}").rstrip()
 
+    blank = [""] * len(names)
     lines = [row("η · log p", "η", names, versus, "without it")]
     for part in evidence.parts:
         terms = [_number(value) for value in part.terms]
         lines.append(
             row(part.name, f"{part.exponent:.3f}", terms, f"{part.margin:+.2f}", _without(evidence, part))
         )
+        if part.exponent:
+            lines += [
+                row(f"  from {share.name}", "", blank, _signed(share.leads[1])) for share in part.shares
+            ]
     sums = [_number(value + evidence.log_normaliser) for value in evidence.log_probabilities]
     lines.insert(1, "─" * max(map(cell_len, lines)))
     lines.append(row("sum", "", sums, f"{evidence.margin:+.2f}"))
@@ -93,6 +114,10 @@ def verdict(evidence: Evidence) -> list[str]:
         f"decided by {_spoken(part)}: it favours {first} over {second} by {part.margin:.2f}, "
         f"all parts together by {evidence.margin:.2f}"
     ]
+    if part.shares:
+        largest = sorted(part.shares, key=lambda share: -abs(share.leads[1]))
+        said = ", ".join(f"{readable(share.name)} {_signed(share.leads[1])}" for share in largest)
+        lines.append(f"its {part.margin:.2f} add up from {said}")
     changes: dict[tuple[int, ...], list[str]] = {}
     for decisive in evidence.decisive:
         changes.setdefault(decisive.without, []).append(_spoken(decisive))
@@ -103,9 +128,10 @@ def verdict(evidence: Evidence) -> list[str]:
 
 def _branch_line(evidence: Evidence, part: Part, width: int) -> str:
     word = "agrees" if part.agrees else "conflicts"
+    group = "" if part.tells_classes else f"group {part.predicted}: "
     return (
         f"{set_cell_size(readable(part.name), width)}  {word:9}  {100 * part.probability:5.1f} %  "
-        f"group {part.predicted}: {', '.join(describe_members(evidence, part))}"
+        f"{group}{', '.join(describe_members(evidence, part))}"
     )
 
 

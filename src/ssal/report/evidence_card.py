@@ -29,6 +29,15 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class ShareRow:
+    """What a fused branch read in one place: its name, what it adds to the lead, and that drawn."""
+
+    name: str
+    lead: float
+    bar: Bar
+
+
+@dataclass(frozen=True)
 class PartRow:
     """What one part said.
 
@@ -44,6 +53,7 @@ class PartRow:
         terms: η·log p of the winner and of its rival.
         lead: difference of the two.
         bar: the difference, drawn.
+        shares: what it adds up from, where that is known.
     """
 
     name: str
@@ -57,6 +67,7 @@ class PartRow:
     terms: tuple[float, float]
     lead: float
     bar: Bar
+    shares: list[ShareRow]
 
 
 @dataclass(frozen=True)
@@ -87,16 +98,14 @@ def evidence_card(evidence: Evidence, pixels: NDArray[np.uint8], target: int, bu
         budget: what is left for pictures.
     """
     rival = rival_of(evidence, target)
-    leads = [part.terms[0] - part.terms[rival] for part in evidence.parts]
+    leads = [part.leads[rival] for part in evidence.parts]
+    leads += [share.leads[rival] for part in evidence.parts for share in part.shares]
     total = evidence.log_probabilities[0] - evidence.log_probabilities[rival]
     longest = max(*(abs(lead) for lead in leads), abs(total), 1e-9)
     return EvidenceCard(
         winner=class_name(evidence.class_name, 24),
         rival=class_name(evidence.class_names[evidence.candidates[rival]], 24),
-        parts=[
-            _row(evidence, part, rival, lead / longest, pixels, budget)
-            for part, lead in zip(evidence.parts, leads, strict=True)
-        ],
+        parts=[_row(evidence, part, rival, longest, pixels, budget) for part in evidence.parts],
         lead=total,
         bar=_bar(total / longest),
         verdict=[clipped(sentence, 240) for sentence in verdict(evidence)],
@@ -109,7 +118,7 @@ def _bar(length: float) -> Bar:
 
 
 def _row(
-    evidence: Evidence, part: Part, rival: int, length: float, pixels: NDArray[np.uint8], budget: Budget
+    evidence: Evidence, part: Part, rival: int, longest: float, pixels: NDArray[np.uint8], budget: Budget
 ) -> PartRow:
     members = sorted(part.members, key=lambda member: member != evidence.winner)
     heat = None if part.map is None else picture(overlay(pixels, part.map), _SIDE, budget)
@@ -123,6 +132,10 @@ def _row(
         probability=part.probability,
         agrees=part.agrees,
         terms=(part.terms[0], part.terms[rival]),
-        lead=part.terms[0] - part.terms[rival],
-        bar=_bar(length),
+        lead=part.leads[rival],
+        bar=_bar(part.leads[rival] / longest),
+        shares=[
+            ShareRow(clipped(share.name, 24), share.leads[rival], _bar(share.leads[rival] / longest))
+            for share in (part.shares if part.exponent else ())
+        ],
     )

@@ -50,6 +50,15 @@ def _part(evidence: Evidence, part: Part, picture: str | None) -> dict[str, Any]
         "members": list(evidence.names(part.members)),
         "probability": part.probability,
         "agrees": part.agrees,
+        "shares": [
+            {
+                "from": share.name,
+                "leads": [
+                    {"class": name, "lead": lead} for name, lead in zip(names, share.leads, strict=True)
+                ],
+            }
+            for share in part.shares
+        ],
         "map": None if picture is None else {"method": part.method, "file": picture},
     }
 

@@ -1,0 +1,98 @@
+"""A fused branch taken apart: its last layer is linear, so that what each vector adds is known exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from ssal.branches import BranchNet
+from ssal.evidence.evidence import Share
+from ssal.model import SSALModel
+from ssal.text import place_and_task, told_apart
+
+
+class _Hook:
+    """Forward pre-hook that keeps what a layer is given."""
+
+    def __init__(self, found: dict[int, Tensor], number: int) -> None:
+        self.found, self.number = found, number
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self.found[self.number] = args[0].detach()
+
+
+@contextmanager
+def watching_fused(model: SSALModel) -> Generator[dict[int, Tensor]]:
+    """Collect what the last layers of fused branches read, [N, D], by the number of the branch, from 0."""
+    found: dict[int, Tensor] = {}
+    branches = zip(model.branches, model.specs, strict=True)
+    handles = [
+        branch.head.register_forward_pre_hook(_Hook(found, number))
+        for number, (branch, spec) in enumerate(branches)
+        if spec.fused and isinstance(branch, BranchNet)
+    ]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def shares_of(
+    model: SSALModel, number: int, vector: Tensor, exponent: float, candidates: Sequence[int]
+) -> tuple[Share, ...]:
+    """What each vector that a fused branch reads adds to the leads of the winner.
+
+    Of the logits z = W·v + b, the difference between two rows is a sum over the pieces of v, its own and one
+    of each other branch, and that of b; the normaliser of log p falls out of it.
+
+    Args:
+        model: the model.
+        number: of the fused branch, from 0.
+        vector: what its last layer reads, [D]: its own vector, then those of the other branches in order.
+        exponent: η of the branch.
+        candidates: classes, the winner first.
+
+    Returns:
+        The other branches in their order, the branch's own vector, and the bias. Together they are the leads
+        of the branch, up to rounding.
+    """
+    read = [
+        (index, branch.head.in_features)
+        for index, (branch, spec) in enumerate(zip(model.branches, model.specs, strict=True))
+        if isinstance(branch, BranchNet) and not spec.fused
+    ]
+    head = _head(model, number)
+    own = head.in_features - sum(size for _, size in read)
+    pieces = vector.double().split([own, *(size for _, size in read)])
+    rows = model.labels[number][list(candidates)]
+    weight, bias = head.weight[rows].double(), head.bias[rows].double()
+    columns = (weight[0] - weight).split([own, *(size for _, size in read)], dim=1)
+    added = [exponent * (column @ piece) for column, piece in zip(columns, pieces, strict=True)]
+    names = told_apart(
+        [
+            *((model.specs[index].tap, _task(model, index)) for index, _ in read),
+            (model.specs[number].tap, "its own"),
+            ("bias", ""),
+        ]
+    )
+    leads = [*added[1:], added[0], exponent * (bias[0] - bias)]
+    sources = [*(index + 1 for index, _ in read), number + 1, None]
+    return tuple(
+        Share(name, source, tuple(lead.tolist()))
+        for name, source, lead in zip(names, sources, leads, strict=True)
+    )
+
+
+def _head(model: SSALModel, number: int) -> nn.Linear:
+    branch = model.branches[number]
+    assert isinstance(branch, BranchNet)
+    return branch.head
+
+
+def _task(model: SSALModel, index: int) -> str:
+    spec = model.specs[index]
+    return place_and_task(spec.tap, spec.fused, spec.grouping.num_groups, model.num_classes)[1]
