@@ -6,6 +6,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from ssal.backbones import create_backbone
 from ssal.errors import InputError
 from ssal.taps import (
     TapStore,
@@ -137,6 +138,11 @@ def test_chosen_taps_are_stages_or_blocks_spread_over_the_depth() -> None:
     assert choose_taps(resnet, 1, (3, 64, 64)) == ("layer3",)
     vit = timm.create_model("vit_tiny_patch16_224", num_classes=5, img_size=64)
     assert choose_taps(vit, 3, (3, 64, 64)) == ("blocks.3", "blocks.7", "blocks.10")
+    dense = timm.create_model("densenet121", num_classes=5)
+    transitions = ("features.transition1", "features.transition2", "features.transition3")
+    assert choose_taps(dense, 3, (3, 64, 64)) == transitions
+    small = create_backbone("densenet_bc100_12", 5)
+    assert choose_taps(small, 3, (3, 32, 32)) == ("features.conv0", *transitions[:2])
     plain = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
     assert choose_taps(plain, 2, (6,)) == ("0", "2")
     with pytest.raises(InputError, match="3 taps wanted, but only 2 layers"):

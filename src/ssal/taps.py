@@ -241,6 +241,15 @@ def _stages(model: nn.Module) -> list[str]:
     return [name for name in names if name in known]
 
 
+def _behind_transition(model: nn.Module, stage: str) -> str:
+    """The transition behind a dense block, as timm names them; other stages stay as they are.
+
+    It leaves half of the channels on a quarter of the places, and the network never sees what it drops.
+    """
+    transition = stage.replace("denseblock", "transition")
+    return transition if any(name == transition for name, _ in model.named_modules()) else stage
+
+
 def _blocks(model: nn.Module, input_shape: Sequence[int]) -> list[str]:
     """Children with parameters, those of containers one by one, as far as they can be tapped."""
     names: list[str] = []
@@ -276,11 +285,12 @@ def choose_taps(model: nn.Module, count: int, input_shape: Sequence[int]) -> tup
 
     The stages are those of timm's `feature_info` where there is one, otherwise the blocks found by a trial
     run. The deepest candidate is always among the chosen ones: deeper branches predict better (Figure 3).
+    Of a DenseNet's stages the transition is read, at the start of the next block as in the paper.
 
     Raises:
         InputError: the model has too few layers to choose from.
     """
-    candidates = _stages(model)[:-1]
+    candidates = [_behind_transition(model, name) for name in _stages(model)[:-1]]
     if len(candidates) < count:
         candidates = _blocks(model, input_shape)[:-1]
     if len(candidates) < count:
