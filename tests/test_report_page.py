@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -655,3 +656,29 @@ def test_the_settings_shown_are_those_chosen(run: Path, page: Page) -> None:
     assert chosen.split() == ["epochs", "3", "width", "8"]
     settings = yaml.safe_load((run / "config.yaml").read_text())
     assert all(f"{key}: {value}" in page.text for key, value in settings.items())
+
+
+def test_the_summary_says_who_has_no_vote(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", names_of(6), per_class=20)
+    record = read_record(run)
+
+    def said(main: float | None, *exponents: float) -> list[str]:
+        branches = [
+            branch.model_copy(update={"exponent": exponent})
+            for branch, exponent in zip(record.metrics.branches, exponents, strict=True)
+        ]
+        metrics = record.metrics.model_copy(update={"main_exponent": main, "branches": branches})
+        lacks = summarise_run(replace(record, metrics=metrics)).lacks
+        return [text.replace("\u00a0", " ") for text in lacks if "exponent of" in text]
+
+    first, second = record.branch_names
+    assert said(0.9, 0.2, 0.3) == said(None, 0.2, 0.3) == []
+    nothing = "an exponent of 0.000: on held-out images"
+    assert said(0.0, 0.2, 0.3) == [f"The main classifier has {nothing} its vote added nothing."]
+    assert said(0.0, 0.0001, 0.75) == [
+        f"The main classifier and {first} have {nothing} their vote added nothing "
+        f"to that of {second} (0.750)."
+    ]
+    assert said(0.0, 0.0, 0.0) == [
+        f"The main classifier, {first} and {second} have {nothing} their vote added nothing."
+    ]

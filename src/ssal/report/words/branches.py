@@ -93,19 +93,23 @@ def _beating(checks: Explanations, verdict: Callable[[Area], str]) -> tuple[list
 
 
 def _branches(record: Record, summary: Summary) -> None:
-    silent = [
-        clipped(name, 24)
-        for name, branch, summed in zip(
-            record.branch_names, record.metrics.branches, record.summed, strict=False
-        )
-        if branch.exponent < _SILENT and not summed
+    """Parts without a vote, and the one that has most of it then."""
+    main = record.metrics.main_exponent
+    voices = [("the main classifier", 1.0 if main is None else main)]
+    voices += [
+        (clipped(name, 24), branch.exponent)
+        for name, branch in zip(record.branch_names, record.metrics.branches, strict=False)
     ]
-    if silent:
-        verb, whose = ("has", "its") if len(silent) == 1 else ("have", "their")
-        summary.lacks.append(
-            f"{' and '.join(silent)} {verb} an exponent of 0.000: on held-out images {whose} vote added "
-            "nothing."
-        )
+    silent = [name for name, exponent in voices if exponent < _SILENT]
+    if not silent:
+        return
+    names = silent[0] if len(silent) == 1 else f"{', '.join(silent[:-1])} and {silent[-1]}"
+    verb, whose = ("has", "its") if len(silent) == 1 else ("have", "their")
+    text = f"{names} {verb} an exponent of 0.000: on held-out images {whose} vote added nothing"
+    loudest, exponent = max(voices, key=lambda voice: voice[1])
+    if len(silent) > 1 and loudest not in silent:
+        text += f" to that of {loudest} ({exponent:.3f})"
+    summary.lacks.append(f"{text[0].upper()}{text[1:]}." if silent[0] == voices[0][0] else f"{text}.")
 
 
 def _combination(record: Record, summary: Summary) -> None:
