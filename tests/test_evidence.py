@@ -287,7 +287,7 @@ def test_a_fused_branch_is_the_sum_of_what_it_has_read(groups: Grouping | None) 
     """What a vector adds is what the lead loses when the last layer is given zeros in its place."""
     model = fused_model(groups).eval()
     head, labels = model.branches[2].head, model.labels[2]
-    sizes = {"early": (6, 10), "late (2 groups)": (10, 16), "late (its own)": (0, 6)}
+    sizes = {model.branch_names[0]: (6, 10), model.branch_names[3]: (10, 16), "its own features": (0, 6)}
     for evidence in explain(model, images(6), candidates=CLASSES):
         main, first, summed, fused, last = evidence.parts
         assert not (main.shares or first.shares or summed.shares or last.shares)
@@ -315,9 +315,42 @@ def test_a_fused_branch_is_the_sum_of_what_it_has_read(groups: Grouping | None) 
 
 
 def test_a_fused_branch_of_no_weight_adds_nothing() -> None:
-    [evidence] = explain(fused_model(), images(1), Exponents(1.0, (0.5, 0.5, 0.0, 0.5)))
-    assert all(lead == 0 for share in evidence.parts[3].shares for lead in share.leads)
+    model = fused_model()
+    with torch.no_grad():
+        model.branches[2].head.weight[0, 0] = math.inf
+    [evidence] = explain(model, images(1), Exponents(1.0, (0.5, 0.5, 0.0, 0.5)))
+    assert evidence.parts[3].shares == ()
     assert "  from" not in format_evidence(evidence)
+
+
+def test_a_fused_branch_without_bias_has_no_share_of_it() -> None:
+    model = fused_model()
+    model.branches[2].head.bias = None
+    for evidence in explain(model, images(3)):
+        fused = evidence.parts[3]
+        assert [share.part for share in fused.shares] == [1, 4, 3]
+        assert sum(share.leads[1] for share in fused.shares) == pytest.approx(fused.margin, abs=1e-5)
+
+
+def test_each_fused_branch_is_taken_apart_but_not_groups_read_off_one() -> None:
+    torch.manual_seed(0)
+    classes, few = Grouping.identity(CLASSES), Grouping.random(CLASSES, 3)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(CLASSES))
+    net(images(1))
+    branches = [
+        Branch("0", classes, layout="gap"),
+        Branch("0", classes, layout="gap | dense 3"),
+        Branch("1", classes, layout="gap", fused=True),
+        Branch("1", few, fused=True, summed=True),
+        Branch("1", few, layout="gap", fused=True),
+    ]
+    model = lively(SSALModel(net, branches, (1, 9, 6)))
+    for evidence in explain(model, images(3)):
+        assert [len(part.shares) for part in evidence.parts] == [0, 0, 0, 4, 0, 4]
+        for part in (evidence.parts[3], evidence.parts[5]):
+            names = [share.name for share in part.shares]
+            assert names == [evidence.parts[1].name, evidence.parts[2].name, "its own features", "bias"]
+            assert sum(share.leads[1] for share in part.shares) == pytest.approx(part.margin, abs=1e-5)
 
 
 def test_a_model_with_a_fused_branch_comes_back_untouched() -> None:
@@ -343,7 +376,7 @@ def test_the_text_says_what_a_fused_branch_has_read() -> None:
         assert lines[place + 1 + len(fused.shares)].startswith("late ")
         if evidence.decided_by is fused:
             decided += 1
-            said = verdict(evidence)[1].removeprefix(f"its {fused.margin:.2f} add up from ").split(", ")
+            said = verdict(evidence)[1].removeprefix(f"{fused.margin:+.2f} adds up from ").split(", ")
             assert {text.rsplit(" ", 1)[0] for text in said} == {share.name for share in fused.shares}
             sizes = [abs(float(text.rsplit(" ", 1)[1])) for text in said]
             assert sizes == sorted(sizes, reverse=True)

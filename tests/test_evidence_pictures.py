@@ -145,10 +145,14 @@ def test_bars_show_what_a_fused_branch_has_read() -> None:
         lead = sum(container.patches[0].get_width() for container in bars if hasattr(container, "patches"))
         assert lead == pytest.approx(evidence.margin, abs=1e-5)
         hatched = {bar.get_label(): bar.patches[0] for bar in bars if bar.patches[0].get_hatch()}
-        assert list(hatched) == ["early, fused", "late (2 groups), fused"]
-        for patch, share in zip(hatched.values(), evidence.parts[3].shares, strict=False):
+        fused, names = evidence.parts[3], [evidence.parts[1].name, evidence.parts[4].name]
+        assert list(hatched) == [f"{name}, fused" for name in names]
+        for patch, share in zip(hatched.values(), fused.shares, strict=False):
             assert patch.get_width() == pytest.approx(share.leads[1], abs=1e-5)
-        assert hatched["early, fused"].get_facecolor() == bars[1].patches[0].get_facecolor()
+        colours = [bar.patches[0].get_facecolor() for bar in bars]
+        assert next(iter(hatched.values())).get_facecolor() == colours[1]
+        (rest,) = (bar.patches[0] for bar in bars if bar.get_label() == "fused (late), the rest")
+        assert rest.get_width() == pytest.approx(sum(s.leads[1] for s in fused.shares[2:]), abs=1e-5)
         captions = [axes.get_xlabel() for axes in figure.axes]
         first = evidence.parts[1]
         assert captions[4] == f"CAM for {NAMES[first.predicted]}"

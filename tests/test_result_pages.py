@@ -62,6 +62,9 @@ def test_rows_are_written_as_they_were_measured(
     assert pairs.splitlines()[2:] == ["| slow: JP | −1.50 [−3.00, +0.25] | 2 |"]
     with pytest.raises(ValueError, match="no row 'slow: J', 'fast'"):
         results.table("x", ["slow", "slow: J", "fast"])
+    assert results.table("x", ["waiting"]) == results.differences_table("x", ["slower"]) == "*Still to come.*"
+    with pytest.raises(ValueError, match="cannot be chosen: slow"):
+        results.reading_table("x", ["slow"])
     page = "before\n<!-- table: x [slower] -->\nstale\n<!-- end -->\nafter\n"
     renewed = results.renewed(page)
     assert renewed.startswith("before\n<!-- table: x [slower] -->\n| ") and "stale" not in renewed

@@ -143,6 +143,8 @@ def test_chosen_taps_are_stages_or_blocks_spread_over_the_depth() -> None:
     assert choose_taps(dense, 3, (3, 64, 64)) == transitions
     small = create_backbone("densenet_bc100_12", 5)
     assert choose_taps(small, 3, (3, 32, 32)) == ("features.conv0", *transitions[:2])
+    assert choose_taps(small, 2, (3, 32, 32)) == (transitions[0], transitions[1])
+    assert "features.denseblock2" not in choose_taps(small, 4, (3, 32, 32))
     plain = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
     assert choose_taps(plain, 2, (6,)) == ("0", "2")
     with pytest.raises(InputError, match="3 taps wanted, but only 2 layers"):

@@ -26,6 +26,8 @@ _TABLE = re.compile(
 )
 _HEAD = ("", "top-1 %", "seeds", "to reference", "NLL", "ECE %", "AUROC", "parameters", "MFLOPs", "time")
 
+_NOTHING = "*Still to come.*"
+
 Row = Mapping[str, Any]
 
 
@@ -95,7 +97,9 @@ def rows_of(name: str, wanted: Sequence[str]) -> list[Row]:
 
 def table(name: str, wanted: Sequence[str]) -> str:
     """The rows of an experiment as Markdown."""
-    lines = map(line, rows_of(name, wanted))
+    lines = [line(row) for row in rows_of(name, wanted)]
+    if not lines:
+        return _NOTHING
     return "\n".join([f"| {' | '.join(_HEAD)} |", f"|---{'|---:' * (len(_HEAD) - 1)}|", *lines])
 
 
@@ -106,12 +110,15 @@ def differences_table(name: str, wanted: Sequence[str]) -> str:
         for row in rows_of(name, wanted)
         if compared(row)
     ]
+    if not lines:
+        return _NOTHING
     return "\n".join(["| | points | seeds |", "|---|---:|---:|", *lines])
 
 
 def reading_table(name: str, wanted: Sequence[str]) -> str:
     """What branches repair and break, as Markdown, in means over the seeds."""
-    del wanted
+    if wanted:
+        raise ValueError(f"rows of results/{name}.json cannot be chosen: {', '.join(wanted)}")
     seeds = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))["seeds"].values()
     found: dict[str, list[Row]] = {}
     for seed in seeds:

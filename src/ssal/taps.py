@@ -241,13 +241,15 @@ def _stages(model: nn.Module) -> list[str]:
     return [name for name in names if name in known]
 
 
-def _behind_transition(model: nn.Module, stage: str) -> str:
-    """The transition behind a dense block, as timm names them; other stages stay as they are.
+def _behind_transitions(model: nn.Module, stages: Sequence[str]) -> list[str]:
+    """The transitions in the place of dense blocks, as timm names them; other stages stay as they are.
 
-    It leaves half of the channels on a quarter of the places, and the network never sees what it drops.
+    A transition leaves half of the channels on a quarter of the places; the network never sees what it drops.
     """
-    transition = stage.replace("denseblock", "transition")
-    return transition if any(name == transition for name, _ in model.named_modules()) else stage
+    known = {name for name, _ in model.named_modules()}
+    behind = (stage.replace("denseblock", "transition") for stage in stages)
+    chosen = (after if after in known else stage for stage, after in zip(stages, behind, strict=True))
+    return list(dict.fromkeys(chosen))
 
 
 def _blocks(model: nn.Module, input_shape: Sequence[int]) -> list[str]:
@@ -290,9 +292,9 @@ def choose_taps(model: nn.Module, count: int, input_shape: Sequence[int]) -> tup
     Raises:
         InputError: the model has too few layers to choose from.
     """
-    candidates = [_behind_transition(model, name) for name in _stages(model)[:-1]]
+    candidates = _behind_transitions(model, _stages(model)[:-1])
     if len(candidates) < count:
-        candidates = _blocks(model, input_shape)[:-1]
+        candidates = _behind_transitions(model, _blocks(model, input_shape)[:-1])
     if len(candidates) < count:
         raise InputError(
             f"{count} taps wanted, but only {len(candidates)} layers were found in "

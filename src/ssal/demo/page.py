@@ -85,7 +85,7 @@ def style() -> str:
 
 
 def agreement(evidence: Evidence) -> str:
-    """A sentence that says which branches predict a group that holds the winner.
+    """A sentence that says which branches predict the winner, or a group that holds it.
 
     Its names may be hostile: who puts it into a page escapes them.
     """
@@ -96,11 +96,12 @@ def agreement(evidence: Evidence) -> str:
         return "This model has no branches that could agree or disagree."
     if not against:
         if len(branches) == 1:
-            return f"The branch agrees: the group that it predicts holds {winner}."
-        return f"All {len(branches)} branches agree: the group that each predicts holds {winner}."
+            return f"The branch agrees: what it predicts is or holds {winner}."
+        return f"All {len(branches)} branches agree: what each predicts is or holds {winner}."
     *others, last = against
-    named = f"{', '.join(others)} and {last} predict groups" if others else f"{last} predicts a group"
-    return f"{evidence.agreement} of {len(branches)} branches agree: {named} without {winner}."
+    named = f"{', '.join(others)} and {last} predict" if others else f"{last} predicts"
+    agree = f"{evidence.agreement} of {len(branches)} branches agree"
+    return f"{agree}: {named} a class or group without {winner}."
 
 
 def _render(template: str, **values: Any) -> str:

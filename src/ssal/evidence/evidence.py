@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAIN = "main classifier"
+# What a fused branch adds up, beside what it has read of the others.
+OWN, BIAS = "its own features", "bias"
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Share:
     """What one of the vectors that a fused branch reads adds to its term.
 
     Attributes:
-        name: layer that the vector is taken from, with what tells it from others there; or `bias`.
+        name: name of the branch whose vector it is; or `its own features`, or `bias`.
         part: number of the part in `Evidence.parts` that the vector belongs to; None for the bias.
         leads: for each candidate, how far this favours the winner over it, in nats; η is in it.
     """
@@ -45,7 +47,8 @@ class Part:
         method: how the map was made, `CAM` or `Grad-CAM`; None without map.
         label: how the branch is called where its tap alone does not tell it from others.
         tells_classes: whether each of its groups is one class; of the main classifier too.
-        shares: of a fused branch, what each vector that it reads adds to `leads`, which they sum up to.
+        shares: of a fused branch, what each vector that it reads adds to `leads`, which they sum up to. None
+            where it does not count, nor for groups read off its classes: they are no linear function.
     """
 
     tap: str | None

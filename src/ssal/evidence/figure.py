@@ -30,6 +30,7 @@ _LEAST_COLUMNS, _MOST_COLUMNS = 4, 5
 _LINE_HEIGHT = 0.19  # inches
 _HATCH = "////"
 _MEMBERS = 6
+_LEGEND = 25  # characters beside the bars
 
 
 def evidence_figure(evidence: Evidence, pixels: NDArray[np.uint8]) -> Figure:
@@ -166,17 +167,25 @@ class _Piece(NamedTuple):
 
 
 def _pieces(evidence: Evidence) -> list[_Piece]:
-    """The parts; a fused one in its shares, of which its own and the bias are one piece."""
+    """The parts; a fused one in its shares, of which its own features and the bias are one piece."""
     pieces: list[_Piece] = []
+    several = sum(bool(part.shares) for part in evidence.parts) > 1
     for number, part in enumerate(evidence.parts):
+        by, width = (f" in {readable(part.name, 11)}", 10) if several else (", fused", 18)
         read = [
-            _Piece(f"{share.name}, fused", share.part, share.leads, read=True)
+            _Piece(f"{readable(share.name, width)}{by}", share.part, share.leads, read=True)
             for share in part.shares
             if share.part not in (None, number)
         ]
         rest = [lead - sum(piece.leads[place] for piece in read) for place, lead in enumerate(part.leads)]
-        pieces += [_Piece(part.name, number, tuple(rest)), *(read if part.exponent else [])]
+        name = f"{readable(part.name, 16)}, the rest" if read else part.name
+        pieces += [_Piece(name, number, tuple(rest)), *read]
     return pieces
+
+
+def _difference(evidence: Evidence) -> str:
+    text = "difference of η · log p, part by part"
+    return f"{text}; hatched: read by a fused branch" if any(part.shares for part in evidence.parts) else text
 
 
 def _draw_leads(axes: Axes, evidence: Evidence, rivals: list[int]) -> None:
@@ -188,7 +197,7 @@ def _draw_leads(axes: Axes, evidence: Evidence, rivals: list[int]) -> None:
         axes.barh(
             rows, leads, left=np.where(leads >= 0, right, left), height=0.62, color=_colour(piece.part),
             hatch=_HATCH if piece.read else "", edgecolor="white", linewidth=0.8,
-            label=readable(piece.name, 30),
+            label=readable(piece.name, _LEGEND),
         )  # fmt: skip
         right, left = right + np.maximum(leads, 0), left + np.minimum(leads, 0)
     sums = [evidence.log_probabilities[0] - evidence.log_probabilities[rival] for rival in rivals]
@@ -214,7 +223,7 @@ def _draw_leads(axes: Axes, evidence: Evidence, rivals: list[int]) -> None:
     axes.spines[:].set_visible(False)
     title = f"What puts {readable(evidence.class_name, 16)} ahead of …"
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=_INK, parse_math=False)
-    axes.set_xlabel("difference of η · log p, part by part", fontsize=9, color=_FAINT, loc="left")
+    axes.set_xlabel(_difference(evidence), fontsize=9, color=_FAINT, loc="left")
     legend = axes.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.05))
     for text in (*axes.get_yticklabels(), *legend.get_texts()):
         text.set_parse_math(False)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from ssal.branches import BranchNet
-from ssal.evidence.evidence import Share
+from ssal.evidence.evidence import BIAS, OWN, Share
 from ssal.model import SSALModel
-from ssal.text import place_and_task, told_apart
 
 
 class _Hook:
@@ -58,41 +57,33 @@ def shares_of(
 
     Returns:
         The other branches in their order, the branch's own vector, and the bias. Together they are the leads
-        of the branch, up to rounding.
+        of the branch, up to the rounding of the model's precision. None where the exponent is 0.
     """
+    if exponent == 0:
+        return ()
     read = [
         (index, branch.head.in_features)
         for index, (branch, spec) in enumerate(zip(model.branches, model.specs, strict=True))
         if isinstance(branch, BranchNet) and not spec.fused
     ]
-    head = _head(model, number)
-    own = head.in_features - sum(size for _, size in read)
-    pieces = vector.double().split([own, *(size for _, size in read)])
+    head = cast(BranchNet, model.branches[number]).head
+    sizes = [head.in_features - sum(size for _, size in read), *(size for _, size in read)]
     rows = model.labels[number][list(candidates)]
-    weight, bias = head.weight[rows].double(), head.bias[rows].double()
-    columns = (weight[0] - weight).split([own, *(size for _, size in read)], dim=1)
-    added = [exponent * (column @ piece) for column, piece in zip(columns, pieces, strict=True)]
-    names = told_apart(
-        [
-            *((model.specs[index].tap, _task(model, index)) for index, _ in read),
-            (model.specs[number].tap, "its own"),
-            ("bias", ""),
-        ]
-    )
-    leads = [*added[1:], added[0], exponent * (bias[0] - bias)]
-    sources = [*(index + 1 for index, _ in read), number + 1, None]
-    return tuple(
-        Share(name, source, tuple(lead.tolist()))
-        for name, source, lead in zip(names, sources, leads, strict=True)
-    )
+    weight = head.weight[rows].double()
+    columns = (weight[0] - weight).split(sizes, dim=1)
+    pieces = vector.double().split(sizes)
+    own, *others = (exponent * (column @ piece) for column, piece in zip(columns, pieces, strict=True))
+    found = [(model.branch_names[index], index + 1) for index, _ in read]
+    shares = [
+        *(Share(name, part, _values(lead)) for (name, part), lead in zip(found, others, strict=True)),
+        Share(OWN, number + 1, _values(own)),
+    ]
+    bias = cast(Tensor | None, head.bias)
+    if bias is not None:
+        chosen = bias[rows].double()
+        shares.append(Share(BIAS, None, _values(exponent * (chosen[0] - chosen))))
+    return tuple(shares)
 
 
-def _head(model: SSALModel, number: int) -> nn.Linear:
-    branch = model.branches[number]
-    assert isinstance(branch, BranchNet)
-    return branch.head
-
-
-def _task(model: SSALModel, index: int) -> str:
-    spec = model.specs[index]
-    return place_and_task(spec.tap, spec.fused, spec.grouping.num_groups, model.num_classes)[1]
+def _values(leads: Tensor) -> tuple[float, ...]:
+    return tuple(leads.tolist())

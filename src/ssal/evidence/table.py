@@ -7,6 +7,7 @@ from rich.cells import cell_len, set_cell_size
 from ssal.evidence.evidence import Evidence, Part
 
 _NAME_WIDTH, _SPOKEN_WIDTH = 12, 32
+_SPOKEN_SHARES = 5
 
 
 def readable(name: str, width: int | None = None) -> str:
@@ -81,15 +82,13 @@ def _rows(evidence: Evidence) -> list[str]:
     for part in evidence.parts:
         terms = [_number(value) for value in part.terms]
         lines.append(
-            row(part.name, f"{part.exponent:.3f}", terms, f"{part.margin:+.2f}", _without(evidence, part))
+            row(part.name, f"{part.exponent:.3f}", terms, _signed(part.margin), _without(evidence, part))
         )
-        if part.exponent:
-            lines += [
-                row(f"  from {share.name}", "", blank, _signed(share.leads[1])) for share in part.shares
-            ]
+        for share in part.shares:
+            lines.append(row(f"  from {share.name}", "", blank, _signed(share.leads[1])))
     sums = [_number(value + evidence.log_normaliser) for value in evidence.log_probabilities]
     lines.insert(1, "─" * max(map(cell_len, lines)))
-    lines.append(row("sum", "", sums, f"{evidence.margin:+.2f}"))
+    lines.append(row("sum", "", sums, _signed(evidence.margin)))
     lines.append(row("log-probability", "", [_number(value) for value in evidence.log_probabilities], ""))
     lines.append(row("probability", "", [f"{100 * value:.1f} %" for value in evidence.probabilities], ""))
     return lines
@@ -115,9 +114,13 @@ def verdict(evidence: Evidence) -> list[str]:
         f"all parts together by {evidence.margin:.2f}"
     ]
     if part.shares:
-        largest = sorted(part.shares, key=lambda share: -abs(share.leads[1]))
-        said = ", ".join(f"{readable(share.name)} {_signed(share.leads[1])}" for share in largest)
-        lines.append(f"its {part.margin:.2f} add up from {said}")
+        shares = sorted(part.shares, key=lambda share: -abs(share.leads[1]))
+        added = [(readable(share.name, 24), share.leads[1]) for share in shares]
+        if len(added) > _SPOKEN_SHARES:
+            rest = sum(lead for _, lead in added[_SPOKEN_SHARES - 1 :])
+            added = [*added[: _SPOKEN_SHARES - 1], ("others", rest)]
+        said = ", ".join(f"{name} {_signed(lead)}" for name, lead in added)
+        lines.append(f"{_signed(part.margin)} adds up from {said}")
     changes: dict[tuple[int, ...], list[str]] = {}
     for decisive in evidence.decisive:
         changes.setdefault(decisive.without, []).append(_spoken(decisive))

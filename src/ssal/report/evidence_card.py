@@ -136,6 +136,6 @@ def _row(
         bar=_bar(part.leads[rival] / longest),
         shares=[
             ShareRow(clipped(share.name, 24), share.leads[rival], _bar(share.leads[rival] / longest))
-            for share in (part.shares if part.exponent else ())
+            for share in part.shares
         ],
     )

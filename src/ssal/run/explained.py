@@ -48,11 +48,13 @@ def _part(evidence: Evidence, part: Part, picture: str | None) -> dict[str, Any]
         "without": list(evidence.names(part.without)),
         "group": None if part.tap is None else part.predicted,
         "members": list(evidence.names(part.members)),
+        "tells_classes": part.tells_classes,
         "probability": part.probability,
         "agrees": part.agrees,
         "shares": [
             {
                 "from": share.name,
+                "part": share.part,
                 "leads": [
                     {"class": name, "lead": lead} for name, lead in zip(names, share.leads, strict=True)
                 ],

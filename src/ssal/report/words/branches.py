@@ -93,7 +93,7 @@ def _beating(checks: Explanations, verdict: Callable[[Area], str]) -> tuple[list
 
 
 def _branches(record: Record, summary: Summary) -> None:
-    """Parts without a vote, and the one that has most of it then."""
+    """Parts without a vote and, where these are several, who has the loudest."""
     main = record.metrics.main_exponent
     voices = [("the main classifier", 1.0 if main is None else main)]
     voices += [
@@ -109,7 +109,7 @@ def _branches(record: Record, summary: Summary) -> None:
     loudest, exponent = max(voices, key=lambda voice: voice[1])
     if len(silent) > 1 and loudest not in silent:
         text += f" to that of {loudest} ({exponent:.3f})"
-    summary.lacks.append(f"{text[0].upper()}{text[1:]}." if silent[0] == voices[0][0] else f"{text}.")
+    summary.lacks.append(f"{text[0].upper()}{text[1:]}." if voices[0][1] < _SILENT else f"{text}.")
 
 
 def _combination(record: Record, summary: Summary) -> None:
