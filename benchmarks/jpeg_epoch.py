@@ -34,7 +34,7 @@ def main() -> None:
         3,
         [
             ("width", int, 16, "channels"),
-            ("images", int, 2000, "files"),
+            ("images", int, 1280, "files"),
             ("side", int, 256, "of the files"),
             ("size", int, 64, "of the input"),
         ],
