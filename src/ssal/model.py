@@ -116,6 +116,10 @@ class SSALModel(GroupedNetwork):
     `model.backbone.state_dict()` loads strictly into the stock model. Its taps are read by forward hooks;
     `release` takes them off.
 
+    Attributes:
+        reads: for each branch, the numbers of the branches whose vectors its head is given, its own first;
+            none for a summed one, which has no head.
+
     >>> from torch import zeros
     >>> net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 4))
     >>> branch = Branch("1", Grouping.from_labels([0, 0, 1, 1]), layout="dense 8")
@@ -140,6 +144,7 @@ class SSALModel(GroupedNetwork):
         self.taps = probe_taps(backbone, [branch.tap for branch in branches], input_shape)
         self.backbone = backbone
         self.branches = _build_branches(self.specs, self.taps)
+        self.reads = tuple(_read_by(self.specs, number) for number in range(len(self.specs)))
         self.to(next(iter(backbone.parameters())).device)
         self._store = TapStore()
         self._handles: list[Any] = attach(backbone, sorted({branch.tap for branch in branches}), self._store)
@@ -159,13 +164,12 @@ class SSALModel(GroupedNetwork):
             if isinstance(branch, BranchNet)
         }
         features.clear()
-        others = [vector for index, vector in vectors.items() if not self.specs[index].fused]
         groups: list[Tensor] = []
         classes = main
         for index, (branch, spec) in enumerate(zip(self.branches, self.specs, strict=True)):
             if isinstance(branch, BranchNet):
-                vector = vectors[index]
-                classes = branch.head(torch.cat([vector, *others], dim=1) if spec.fused else vector)
+                read = [vectors[number] for number in self.reads[index]]
+                classes = branch.head(torch.cat(read, dim=1) if spec.fused else read[0])
                 groups.append(classes)
             else:
                 groups.append(branch(classes, self.get_buffer(f"labels{index}"), spec.grouping.num_groups))
@@ -197,6 +201,14 @@ def _build_branches(specs: Sequence[Branch], taps: Sequence[TapShape]) -> nn.Mod
                 raise InputError(f"the fused branch at {spec.tap!r} needs other branches to read")
             built[index] = build_branch(spec.layout, tap.feature, spec.grouping.num_groups, others)
     return nn.ModuleList(built[index] for index in range(len(specs)))
+
+
+def _read_by(specs: Sequence[Branch], number: int) -> tuple[int, ...]:
+    """What the head of a branch is given: its own vector, and where it is fused those of all that are not."""
+    if specs[number].summed:
+        return ()
+    others = [index for index, spec in enumerate(specs) if not (spec.fused or spec.summed)]
+    return (number, *(others if specs[number].fused else ()))
 
 
 def _check_summed(before: Sequence[Branch], spec: Branch) -> None:

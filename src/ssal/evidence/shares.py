@@ -61,21 +61,18 @@ def shares_of(
     """
     if exponent == 0:
         return ()
-    read = [
-        (index, branch.head.in_features)
-        for index, (branch, spec) in enumerate(zip(model.branches, model.specs, strict=True))
-        if isinstance(branch, BranchNet) and not spec.fused
-    ]
     head = cast(BranchNet, model.branches[number]).head
-    sizes = [head.in_features - sum(size for _, size in read), *(size for _, size in read)]
+    others = model.reads[number][1:]
+    found = [cast(BranchNet, model.branches[index]).head.in_features for index in others]
+    sizes = [head.in_features - sum(found), *found]
     rows = model.labels[number][list(candidates)]
     weight = head.weight[rows].double()
     columns = (weight[0] - weight).split(sizes, dim=1)
     pieces = vector.double().split(sizes)
-    own, *others = (exponent * (column @ piece) for column, piece in zip(columns, pieces, strict=True))
-    found = [(model.branch_names[index], index + 1) for index, _ in read]
+    own, *leads = (exponent * (column @ piece) for column, piece in zip(columns, pieces, strict=True))
+    names = model.branch_names
     shares = [
-        *(Share(name, part, _values(lead)) for (name, part), lead in zip(found, others, strict=True)),
+        *(Share(names[index], index + 1, _values(lead)) for index, lead in zip(others, leads, strict=True)),
         Share(OWN, number + 1, _values(own)),
     ]
     bias = cast(Tensor | None, head.bias)
