@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import timm
@@ -6,8 +8,9 @@ from torch import nn
 
 import ssal.backbones  # noqa: F401  (registers the names)
 from ssal.evidence import explain
+from ssal.evidence.finer import find_sources
 from ssal.evidence.maps import class_activation_map, from_maps, gradient_map, to_input_size
-from ssal.evidence.sources import find_sources
+from ssal.evidence.sources import pooled_sources
 from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import Branch, SSALModel
@@ -193,15 +196,91 @@ def test_no_map_without_places() -> None:
     model = SSALModel(dense, [Branch("2", Grouping.random(CLASSES, 3), layout="dense 8")], (1, 8, 8))
     [evidence] = explain(model, torch.randn(1, 1, 8, 8))
     assert [part.map for part in evidence.parts] == [None, None]
-    # A branch that has shrunk its maps to one place.
-    model = SSALModel(
-        small_model().release(),
-        [Branch("late", Grouping.random(CLASSES, 3), layout="cbr 4,9,9 | gap")],
-        (1, 9, 6),
-    )
-    [evidence] = explain(model, images(1))
-    assert evidence.parts[0].map is not None
+    # Maps that have shrunk to one place, where there were never more than four.
+    model = SSALModel(small_model().release(), [Branch("late", Grouping.random(CLASSES, 3))], (1, 2, 2))
+    [evidence] = explain(model, torch.randn(1, 1, 2, 2))
+    assert evidence.parts[0].map is not None and evidence.parts[0].method == "Grad-CAM"
     assert evidence.parts[1].map is None and evidence.parts[1].method is None
+
+
+def coarse_model() -> SSALModel:
+    """Parts that pool maps of 2×2 places, made of finer ones: in a branch, in its tap, in the backbone."""
+    torch.manual_seed(5)
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 6, 3, stride=4, padding=1), nn.Tanh()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, CLASSES)),
+    )
+    branches = [
+        Branch("1", Grouping.identity(CLASSES), layout="cbr 4,3,2 | cbr 7,3,2 | gap"),
+        Branch("1", Grouping.random(CLASSES, 3), summed=True),
+        Branch("1", Grouping.random(CLASSES, 2), layout="cbr 4,3,4 | gap"),
+        Branch("3", Grouping.identity(CLASSES), layout="gap", fused=True),
+    ]
+    return lively(SSALModel(net, branches, (1, 8, 8))).eval()
+
+
+def test_what_pools_too_few_places_is_read_where_there_are_more() -> None:
+    model = coarse_model()
+    names = {module: name for name, module in model.named_modules()}
+    found = [(names[source.layer], source.method) for source in find_sources(model) if source]
+    assert found == [
+        ("backbone.1", "HiResCAM"),
+        ("branches.0.body.0", "HiResCAM"),
+        ("branches.0.body.0", "HiResCAM"),
+        ("backbone.1", "HiResCAM"),
+        ("backbone.1", "HiResCAM"),
+    ]
+    pooled = [(names[source.layer], source.method) for source in pooled_sources(model) if source]
+    assert pooled == [
+        ("backbone.3", "CAM"),
+        ("branches.0.body.1", "CAM"),
+        ("branches.0.body.1", "Grad-CAM"),
+        ("branches.2.body.0", "CAM"),
+        ("backbone.3", "Grad-CAM"),
+    ]
+
+
+def test_hirescam_is_gradient_times_activation_at_each_place() -> None:
+    model = coarse_model()
+    image = torch.randn(1, 1, 8, 8)
+    [evidence] = explain(model, image)
+    main, first, summed, _, fused = evidence.parts
+    for part, logits in (
+        (main, lambda outputs: outputs.main),
+        (fused, lambda outputs: outputs.groups[3]),
+    ):
+        early = model.backbone[1](model.backbone[0](image)).detach().requires_grad_()
+        # All that is behind that layer, the branches at it included.
+        handle = model.backbone[1].register_forward_hook(lambda *_, early=early: early, prepend=True)
+        target = evidence.winner if part is main else part.predicted
+        [gradient] = torch.autograd.grad(logits(model(image))[0, target], early)
+        handle.remove()
+        expected = (gradient * early.detach()).sum(dim=1)[0].double().numpy()
+        assert part.method == "HiResCAM" and np.allclose(part.map, normalised(expected, 8, 8), atol=1e-4)
+    with torch.no_grad():
+        early = model.backbone[1](model.backbone[0](image))
+    branch = model.branches[0]
+    maps = branch.body[0](early).detach().requires_grad_()
+    assert maps.shape[2:] == (4, 4)
+    classes = branch.head(branch.body[2](branch.body[1](maps)))
+    groups = torch.stack([classes[0, model.specs[1].grouping.members(k)].logsumexp(0) for k in range(3)])
+    for part, logit in ((first, classes[0, first.predicted]), (summed, groups[summed.predicted])):
+        [gradient] = torch.autograd.grad(logit, maps, retain_graph=True)
+        expected = (gradient * maps.detach()).sum(dim=1)[0].double().numpy()
+        assert part.method == "HiResCAM" and np.allclose(part.map, normalised(expected, 8, 8), atol=1e-4)
+
+
+def test_by_place_or_by_their_mean_gradients_before_a_pooling_are_the_same() -> None:
+    model = small_model().eval()
+    source = pooled_sources(model)[0]
+    assert source is not None
+    image = images(1)
+    by_mean, by_place = (
+        gradient_map(lambda x: model(x).main, image, replace(source, by_place=by_place), 4)
+        for by_place in (False, True)
+    )
+    assert by_mean.shape == by_place.shape == (5, 3)
+    assert torch.allclose(by_mean, by_place, atol=1e-6)
 
 
 def test_a_flat_map_stays_flat() -> None:

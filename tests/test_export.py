@@ -12,7 +12,7 @@ from torch import nn
 from ssal.data import Preprocess
 from ssal.errors import InputError, RunError
 from ssal.evidence.maps import class_activation_map
-from ssal.evidence.sources import find_sources
+from ssal.evidence.sources import pooled_sources
 from ssal.export import export
 from ssal.export import write as writing
 from ssal.export.fold import fold_batch_norms
@@ -78,7 +78,7 @@ def test_a_file_explains_as_the_model_does(tmp_path: Path, form: str) -> None:
     torch.testing.assert_close(found["log_prob"], joint, atol=1e-4, rtol=0)
     torch.testing.assert_close(found["main"], outputs.main.log_softmax(1), atol=1e-4, rtol=0)
     torch.testing.assert_close(found["group2"], outputs.groups[1].log_softmax(1), atol=1e-4, rtol=0)
-    source = find_sources(model)[1]
+    source = pooled_sources(model)[1]
     assert source is not None and source.head is not None
     for number in range(5):
         weight = source.head.weight[outputs.groups[0][number].argmax()]

@@ -23,8 +23,8 @@ from ssal.evidence.faithfulness import (
 from ssal.evidence.faithfulness.orders import upsample
 from ssal.evidence.faithfulness.reader import MapReader
 from ssal.evidence.faithfulness.results import ExplanationChecks, Subject
+from ssal.evidence.finer import find_sources
 from ssal.evidence.modes import evaluating
-from ssal.evidence.sources import find_sources
 from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import Branch, SSALModel
@@ -207,13 +207,13 @@ def test_a_model_without_maps_has_nothing_to_check() -> None:
 def test_parts_without_maps_are_named() -> None:
     net = small_model().release()
     branches = [
-        Branch("late", Grouping.random(CLASSES, 3), layout="cbr 4,9,9 | gap"),
+        Branch("pool", Grouping.random(CLASSES, 3), layout="dense 4"),
         Branch("late", Grouping.random(CLASSES, 2), layout="gap"),
     ]
     checks = check_explanations(SSALModel(net, branches, (1, 9, 6)), images(3), **FAST)
     assert [part.subject.branch for part in checks.parts] == [None, 2, None]
-    assert checks.without_map == (Subject("branch", "late (3 groups)", 1),)
-    assert "Without a map of the image, and so not checked: late (3 groups)." in findings(checks)
+    assert checks.without_map == (Subject("branch", "pool", 1),)
+    assert "Without a map of the image, and so not checked: pool." in findings(checks)
     assert {cascade.subject.branch for cascade in checks.randomisation} == {None, 2}
 
 

@@ -31,8 +31,8 @@ from ssal.evidence.faithfulness.orders import (
 )
 from ssal.evidence.faithfulness.randomise import randomise_weights
 from ssal.evidence.faithfulness.results import Subject
+from ssal.evidence.finer import find_sources
 from ssal.evidence.maps import gradient_map, gradient_maps
-from ssal.evidence.sources import find_sources
 from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
 

@@ -15,7 +15,7 @@ from torch import nn
 from ssal.branches import SummedGroups
 from ssal.config import make_settings
 from ssal.errors import InputError, RunError
-from ssal.evidence import explain
+from ssal.evidence import explain, pooled_sources
 from ssal.evidence.faithfulness.layers import cascade_layers
 from ssal.experiments.methods import find_method
 from ssal.export import export
@@ -153,7 +153,11 @@ def test_evidence_adds_up_and_says_how_each_map_was_made() -> None:
     expected = [value + evidence.log_normaliser for value in evidence.log_probabilities]
     assert total == pytest.approx(expected, abs=1e-5)
     # The fused head reads more than the mean of its maps, and a sum is no linear function of it.
-    assert [part.method for part in evidence.parts] == ["CAM", "CAM", "Grad-CAM", "Grad-CAM", "CAM"]
+    methods = [source.method for source in pooled_sources(net) if source]
+    assert methods == ["CAM", "CAM", "Grad-CAM", "Grad-CAM", "CAM"]
+    # Main classifier and fused branch pool maps of 2×2 places.
+    methods = [part.method for part in evidence.parts]
+    assert methods == ["HiResCAM", "CAM", "Grad-CAM", "HiResCAM", "CAM"]
 
 
 def test_the_teacher_is_the_geometric_mean_of_the_parts_that_take_part() -> None:

@@ -2,8 +2,19 @@
 
 from ssal.evidence.evidence import Evidence, Part, Share
 from ssal.evidence.explanation import explain
+from ssal.evidence.finer import find_sources
 from ssal.evidence.modes import evaluating
-from ssal.evidence.sources import MapSource, find_sources
+from ssal.evidence.sources import MapSource, pooled_sources
 from ssal.evidence.terms import class_terms
 
-__all__ = ["Evidence", "MapSource", "Part", "Share", "class_terms", "evaluating", "explain", "find_sources"]
+__all__ = [
+    "Evidence",
+    "MapSource",
+    "Part",
+    "Share",
+    "class_terms",
+    "evaluating",
+    "explain",
+    "find_sources",
+    "pooled_sources",
+]

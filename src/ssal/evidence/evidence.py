@@ -44,7 +44,7 @@ class Part:
             place, as the classes of a group do without the main classifier; none where no other part counts.
         map: float32 [H, W] from 0 to 1, where the evidence lies: for the winner in the main classifier, for
             the predicted group in a branch. None where the part reads no maps.
-        method: how the map was made, `CAM` or `Grad-CAM`; None without map.
+        method: how the map was made, `CAM`, `Grad-CAM` or `HiResCAM`; None without map.
         label: how the branch is called where its tap alone does not tell it from others.
         tells_classes: whether each of its groups is one class; of the main classifier too.
         shares: of a fused branch, what each vector that it reads adds to `leads`, which they sum up to. None

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ssal.errors import DataError, InputError
 from ssal.evidence.evidence import Evidence, Part
+from ssal.evidence.finer import find_sources
 from ssal.evidence.maps import class_activation_map, gradient_map, reading, to_input_size
 from ssal.evidence.modes import evaluating
 from ssal.evidence.shares import shares_of, watching_fused
-from ssal.evidence.sources import MapSource, find_sources
+from ssal.evidence.sources import MapSource
 from ssal.evidence.terms import class_terms, winners_without
 from ssal.joint import Exponents, Outputs
 from ssal.model import SSALModel

@@ -102,9 +102,11 @@ class _Lens:
 def gradient_maps(
     forward: Callable[[Tensor], Tensor], images: Tensor, source: MapSource, targets: Tensor
 ) -> Tensor:
-    """Grad-CAM: the maps weighted with the mean gradient of a logit.
+    """The maps weighted with the gradient of a logit: its mean (Grad-CAM), or by place (HiResCAM).
 
-    Negative values are kept, unlike in the published method: they say where the evidence is against it.
+    Negative values are kept, unlike in the published method: they say where the evidence is against it. By
+    place, they add up to the logit as far as it is a linear function of the maps (Draelos and Carin, 2020);
+    before a global average pooling both are the same.
 
     Args:
         forward: from images [N, C, H, W] to the logits [N, K] of one head.
@@ -116,17 +118,21 @@ def gradient_maps(
         [N, h, w].
     """
     # Takes a second to import, for pictures that it could draw.
-    from captum.attr import LayerGradCam
+    from captum.attr import LayerGradCam, LayerGradientXActivation
 
     lens = _Lens(source.shape)
     # First of all hooks, so that taps read behind the lens.
     handle = source.layer.register_forward_hook(lens, prepend=True)
     try:
         with torch.enable_grad():
-            attributions = LayerGradCam(forward, lens.passage).attribute(images, target=targets)
+            # Both give one map: with the mean gradients, or summed over the channels here.
+            attribution = (LayerGradientXActivation if source.by_place else LayerGradCam)(
+                forward, lens.passage
+            )
+            attributions = cast(Tensor, attribution.attribute(images, target=targets)).sum(dim=1)
     finally:
         handle.remove()
-    return cast(Tensor, attributions)[:, 0].detach()
+    return attributions.detach()
 
 
 def gradient_map(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ssal.branches import BranchNet, GlobalAveragePool
+from ssal.evidence.trials import dependence, map_shapes, watch
 from ssal.model import SSALModel
-from ssal.taps import TapShape, TapStore, attach, find_layer, tappable_layers, to_maps
+from ssal.taps import TapShape, find_layer, to_maps
+
+MapMethod = Literal["CAM", "Grad-CAM", "HiResCAM"]
 
 
 @dataclass(frozen=True)
@@ -23,22 +25,27 @@ class MapSource:
         shape: how it lays out its output.
         head: the linear layer that reads the mean of the maps, so that a true CAM exists; None if the way to
             the logits is another, so that only gradients tell.
+        by_place: without a head, whether each place counts by its own gradient, and not all by their mean.
     """
 
     layer: nn.Module
     shape: TapShape
     head: nn.Linear | None
+    by_place: bool = False
 
     @property
-    def method(self) -> str:
-        """`CAM` where there is a head, else `Grad-CAM`."""
-        return "Grad-CAM" if self.head is None else "CAM"
+    def method(self) -> MapMethod:
+        """`CAM` where there is a head, else `HiResCAM` by place or `Grad-CAM` by the mean."""
+        if self.head is not None:
+            return "CAM"
+        return "HiResCAM" if self.by_place else "Grad-CAM"
 
 
-def find_sources(model: SSALModel) -> tuple[MapSource | None, ...]:
-    """Find the map of the main classifier and of each branch.
+def pooled_sources(model: SSALModel) -> tuple[MapSource | None, ...]:
+    """The maps that the main classifier and each branch pool.
 
-    Modes must be those of evaluation: the main classifier is judged by trial runs.
+    They are a true CAM where nothing but a linear layer follows; gradients tell what other maps count. Modes
+    must be those of evaluation: layers are judged by trial runs.
 
     Args:
         model: a model for images [N, C, H, W]; others have no maps.
@@ -62,52 +69,39 @@ def _without_head(source: MapSource | None) -> MapSource | None:
     return None if source is None else replace(source, head=None)
 
 
-def _places(shape: TapShape) -> int:
-    return shape.height * shape.width
-
-
 def _branch_source(model: SSALModel, branch: BranchNet, tap: TapShape, *, fused: bool) -> MapSource | None:
     """The maps that go into the global average pooling of a branch.
 
     Those of a fused branch are its own, at its own layer; the mean of them is not all that its head reads.
     """
-    blocks = list(branch.body)
-    pooling = [index for index, block in enumerate(blocks) if isinstance(block, GlobalAveragePool)]
-    if not pooling:
+    layers = pooled_layers(model, branch, tap)
+    if not layers:
         return None
-    head = branch.head if pooling[0] == len(blocks) - 1 and not fused else None
-    if pooling[0] == 0:
-        return MapSource(find_layer(model.backbone, tap.name), tap, head)
-    return MapSource(blocks[pooling[0] - 1], TapShape("", "NCHW", 0), head)
+    ends = len(layers) == len(branch.body)
+    return MapSource(*layers[-1], branch.head if ends and not fused else None)
 
 
-def _noise(model: SSALModel) -> Tensor:
-    """Two samples that no layer can mistake for blank ones; the global random state is left alone."""
-    like = next(iter(model.parameters()), torch.zeros(()))
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn((2, *model.input_shape), generator=generator)
-    return noise.to(like.device, like.dtype)
-
-
-def _watch(model: SSALModel, shapes: Sequence[TapShape]) -> tuple[Tensor, list[Tensor]]:
-    """Logits of the main classifier for noise, and the outputs of layers, with their graph."""
-    store = TapStore()
-    handles = attach(model.backbone, [shape.name for shape in shapes], store)
-    try:
-        with torch.enable_grad():
-            logits = model(_noise(model).requires_grad_()).main
-    finally:
-        for handle in handles:
-            handle.remove()
-    return logits, [store.outputs[shape.name] for shape in shapes]
+@torch.no_grad()
+def pooled_layers(model: SSALModel, branch: BranchNet, tap: TapShape) -> list[tuple[nn.Module, TapShape]]:
+    """The tap of a branch and its blocks up to the global average pooling; none without one."""
+    blocks = list(branch.body)
+    place = next((place for place, block in enumerate(blocks) if isinstance(block, GlobalAveragePool)), None)
+    if place is None:
+        return []
+    found = [(find_layer(model.backbone, tap.name), tap)]
+    maps = branch.head.weight.new_zeros((1, *tap.feature))
+    for block in blocks[:place]:
+        maps = block(maps)
+        found.append((block, TapShape("", "NCHW", *maps.shape[1:])))
+    return found
 
 
 def _main_source(model: SSALModel) -> MapSource | None:
     """The deepest maps that a linear head averages, or else the deepest on which the logits depend."""
-    shapes = [shape for shape in tappable_layers(model.backbone, model.input_shape) if _places(shape) > 1]
+    shapes = map_shapes(model)
     if not shapes:
         return None
-    logits, outputs = _watch(model, shapes)
+    (logits, _), outputs = watch(model, shapes)
     deepest_first = list(zip(reversed(shapes), reversed(outputs), strict=True))
     for shape, output in deepest_first:
         for head in _heads(model, shape.channels):
@@ -115,20 +109,11 @@ def _main_source(model: SSALModel) -> MapSource | None:
                 return MapSource(find_layer(model.backbone, shape.name), shape, head)
     # Inside attention there are tensors that only look like maps: keep to the form of the last layer.
     alike = [pair for pair in deepest_first if _form(pair[0]) == _form(shapes[-1])]
-    for shape, depends in _dependence(logits, alike):
+    for shape, depends in dependence(logits, alike):
         # After the last attention of a transformer, the class token takes nothing from the places any more.
         if depends:
             return MapSource(find_layer(model.backbone, shape.name), shape, None)
     return None
-
-
-def _dependence(logits: Tensor, layers: Sequence[tuple[TapShape, Tensor]]) -> Iterator[tuple[TapShape, bool]]:
-    """Of each layer, whether the first logit depends on its maps."""
-    with torch.enable_grad():
-        first = logits[:, 0].sum()
-    gradients = torch.autograd.grad(first, [output for _, output in layers], allow_unused=True)
-    for (shape, _), gradient in zip(layers, cast(Sequence[Tensor | None], gradients), strict=True):
-        yield shape, gradient is not None and bool(to_maps(gradient, shape).any())
 
 
 def _form(shape: TapShape) -> tuple[object, ...]:

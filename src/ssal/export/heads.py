@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssal.evidence import MapSource, find_sources
+from ssal.evidence import MapSource, pooled_sources
 from ssal.joint import Exponents, Outputs, joint_log_prob
 from ssal.model import SSALModel
 from ssal.run.saved import SavedModel
@@ -60,7 +60,7 @@ class Explain(nn.Module):
         self.exponents = saved.exponents
         self._sources = [
             (part, source)
-            for part, source in enumerate(find_sources(saved.model))
+            for part, source in enumerate(pooled_sources(saved.model))
             if source is not None and source.head is not None
         ]
         self._store = TapStore()

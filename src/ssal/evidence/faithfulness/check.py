@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -17,13 +18,15 @@ from ssal.evidence.faithfulness.reader import MapReader, Sources
 from ssal.evidence.faithfulness.results import ExplanationChecks, Method, Subject
 from ssal.evidence.faithfulness.survey import survey
 from ssal.evidence.faithfulness.targets import probabilities
+from ssal.evidence.finer import find_sources
 from ssal.evidence.modes import evaluating
-from ssal.evidence.sources import find_sources
+from ssal.evidence.sources import MapMethod
 from ssal.joint import Exponents
 from ssal.model import SSALModel
 
 Precision = Literal["32", "bf16"]
 
+_METHODS: Mapping[MapMethod, Method] = {"CAM": "cam", "Grad-CAM": "gradcam", "HiResCAM": "hirescam"}
 _CHUNK, _LEAST_CHUNK = 256, 16
 # Input values judged at once: a chunk of 256 images of 32×32 in colour.
 _VALUES = _CHUNK * 3 * 32 * 32
@@ -51,7 +54,7 @@ def _subjects(model: SSALModel) -> tuple[Subject, ...]:
 
 
 def _methods(sources: Sources) -> tuple[Method, ...]:
-    return tuple("gradcam" if source is None or source.head is None else "cam" for source in sources)
+    return tuple("gradcam" if source is None else _METHODS[source.method] for source in sources)
 
 
 def _scorer(model: SSALModel, exponents: Exponents, own: Tensor, precision: Precision) -> Score:

@@ -8,7 +8,7 @@ from typing import Literal
 from ssal.evidence.faithfulness.differences import Difference
 
 Kind = Literal["main", "branch", "joint"]
-Method = Literal["cam", "gradcam", "sum"]
+Method = Literal["cam", "gradcam", "hirescam", "sum"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class PartCheck:
 
     Attributes:
         subject: whose maps.
-        method: true CAM, Grad-CAM, or the sum of the parts' maps weighted by their exponents.
+        method: true CAM, Grad-CAM, HiResCAM, or the sum of the parts' maps weighted by their exponents.
         grid: height and width of the map before it is enlarged; for the sum, of the part that counts most.
         flat: for how many images the map is the same everywhere; a random one stands in for it.
         score: mean probability of what is explained, for the whole images.
