@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 import ssal.backbones  # noqa: F401  (registers the names)
+from ssal.backbones import create_backbone
 from ssal.evidence import explain
+from ssal.evidence.faithfulness import check_explanations
 from ssal.evidence.finer import find_sources
 from ssal.evidence.maps import class_activation_map, from_maps, gradient_map, to_input_size
 from ssal.evidence.sources import pooled_sources
@@ -240,25 +242,107 @@ def test_what_pools_too_few_places_is_read_where_there_are_more() -> None:
     ]
 
 
+class Shortcut(nn.Module):
+    """A block whose maps are fine on one of its two ways, and in the attention over channels on the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(9, 9, 3, padding=1)
+        self.second = nn.Conv2d(9, 9, 3, stride=4, padding=1)
+        self.shorter = nn.Conv2d(9, 9, 1, stride=4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x).relu()) + self.shorter(x)
+
+
+def test_layers_that_a_shortcut_leads_past_are_not_read() -> None:
+    torch.manual_seed(2)
+    stem = nn.Sequential(nn.Conv2d(1, 9, 3, padding=1), nn.ReLU(inplace=True))
+    net = nn.Sequential(stem, Shortcut(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(9, CLASSES))
+    assert source_of(net, (1, 8, 8)) == ("0", "HiResCAM")
+    bottlenecks = create_backbone("resnet50_cifar_pool", CLASSES, width=4)
+    model = lively(SSALModel(bottlenecks, [], (3, 32, 32))).eval()
+    source = find_sources(model)[0]
+    assert source is not None and source.layer is bottlenecks.layer3
+
+
+def test_a_stem_without_gradients_is_no_obstacle() -> None:
+    class Stem(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 6, 3, padding=1)
+
+        @torch.no_grad()
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x)
+
+    middle, last = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 6, 3, stride=4, padding=1)
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, CLASSES))
+    assert source_of(nn.Sequential(Stem(), middle, last, *head), (1, 8, 8)) == ("1", "HiResCAM")
+    # Nothing finer has gradients: the maps that are pooled, then.
+    assert source_of(nn.Sequential(Stem(), last, *head), (1, 8, 8)) == ("1", "CAM")
+
+
+@pytest.mark.parametrize(("size", "method"), [((3, 3), "CAM"), ((2, 4), "HiResCAM"), ((1, 8), "HiResCAM")])
+def test_nine_places_are_enough(size: tuple[int, int], method: str) -> None:
+    layers = (nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2))
+    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, CLASSES))
+    assert source_of(net, (1, 2 * size[0], 2 * size[1])) == ("2" if method == "CAM" else "1", method)
+
+
+def test_channels_are_no_places() -> None:
+    rows = (nn.Conv2d(1, 9, 3, stride=2, padding=1), nn.Flatten(2), nn.Unflatten(2, (2, 4)))
+    head = (nn.Conv2d(9, 6, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, CLASSES))
+    # What is flattened has nine rows, of channels.
+    assert source_of(nn.Sequential(*rows, *head), (1, 4, 8)) == ("3", "CAM")
+
+
+def test_tokens_of_too_few_places_stay() -> None:
+    tokens = TOKENS | {"patch_size": 8}
+    assert source_of(
+        timm.create_model("vit_tiny_patch16_224", num_classes=CLASSES, **tokens), (3, 16, 16)
+    ) == ("blocks.1.norm1", "Grad-CAM")
+
+
+def test_a_model_in_training_is_left_as_it_is() -> None:
+    model = coarse_model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert all(find_sources(model)) and all(pooled_sources(model))
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_maps_of_more_places_pass_the_checks_too() -> None:
+    model = coarse_model()
+    checks = check_explanations(model, torch.randn(4, 1, 8, 8), steps=2, pairs=1, weight_draws=1)
+    assert [(part.method, part.grid) for part in checks.parts] == [
+        ("hirescam", (8, 8)),
+        ("hirescam", (4, 4)),
+        ("hirescam", (4, 4)),
+        ("hirescam", (8, 8)),
+        ("hirescam", (8, 8)),
+        ("sum", (8, 8)),
+    ]
+    stages = {
+        cascade.subject.name: [stage.randomised for stage in cascade.stages]
+        for cascade in checks.randomisation
+    }
+    assert stages["fused (3)"] == ["head", "2", "0"]
+
+
 def test_hirescam_is_gradient_times_activation_at_each_place() -> None:
     model = coarse_model()
     image = torch.randn(1, 1, 8, 8)
     [evidence] = explain(model, image)
     main, first, summed, _, fused = evidence.parts
-    for part, logits in (
-        (main, lambda outputs: outputs.main),
-        (fused, lambda outputs: outputs.groups[3]),
-    ):
-        early = model.backbone[1](model.backbone[0](image)).detach().requires_grad_()
-        # All that is behind that layer, the branches at it included.
-        handle = model.backbone[1].register_forward_hook(lambda *_, early=early: early, prepend=True)
-        target = evidence.winner if part is main else part.predicted
-        [gradient] = torch.autograd.grad(logits(model(image))[0, target], early)
-        handle.remove()
+    early = model.backbone[1](model.backbone[0](image)).detach().requires_grad_()
+    features = model.backbone[4:6](model.backbone[2:4](early))[0]
+    # Of all that the fused branch reads of that layer, what it pools itself.
+    own = model.branches[3].head.weight[fused.predicted, : len(features)] @ features
+    for part, logit in ((main, model.backbone[6](features)[evidence.winner]), (fused, own)):
+        [gradient] = torch.autograd.grad(logit, early, retain_graph=True)
         expected = (gradient * early.detach()).sum(dim=1)[0].double().numpy()
         assert part.method == "HiResCAM" and np.allclose(part.map, normalised(expected, 8, 8), atol=1e-4)
-    with torch.no_grad():
-        early = model.backbone[1](model.backbone[0](image))
     branch = model.branches[0]
     maps = branch.body[0](early).detach().requires_grad_()
     assert maps.shape[2:] == (4, 4)

@@ -16,7 +16,7 @@ from ssal.evidence.evidence import Evidence, Part
 from ssal.evidence.finer import find_sources
 from ssal.evidence.maps import class_activation_map, gradient_map, reading, to_input_size
 from ssal.evidence.modes import evaluating
-from ssal.evidence.shares import shares_of, watching_fused
+from ssal.evidence.shares import part_logits, shares_of, watching_fused
 from ssal.evidence.sources import MapSource
 from ssal.evidence.terms import class_terms, winners_without
 from ssal.joint import Exponents, Outputs
@@ -106,7 +106,7 @@ class _Parts:
         if source.head is not None:
             values = class_activation_map(maps[part][0], source.head.weight[target])
         else:
-            values = gradient_map(lambda x: self.logits(self.model(x), part), image, source, target)
+            values = gradient_map(lambda x: part_logits(self.model, x, part), image, source, target)
         height, width = image.shape[2:]
         return to_input_size(values, (height, width))
 

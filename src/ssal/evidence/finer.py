@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import takewhile
 from typing import cast
 
 from ssal.branches import BranchNet
+from ssal.evidence.modes import evaluating
 from ssal.evidence.sources import MapSource, pooled_layers, pooled_sources
-from ssal.evidence.trials import dependence, map_shapes, places, watch
+from ssal.evidence.trials import Trial, places
 from ssal.model import SSALModel
 from ssal.taps import find_layer
 
@@ -19,9 +19,9 @@ _LEAST_PLACES = 9
 def find_sources(model: SSALModel) -> tuple[MapSource | None, ...]:
     """Find the map of the main classifier and of each branch.
 
-    It is that of `pooled_sources`, or where this has fewer than nine places, HiResCAM at the deepest layer
-    that has more: of the branch itself, or else of the backbone. Modes must be those of evaluation: layers
-    are judged by trial runs.
+    It is that of `pooled_sources`. Where this has fewer than nine places, it is HiResCAM at the deepest layer
+    that has nine or more and that all which is pooled has passed through: of the branch itself, or else of
+    the backbone; without one, the map that is pooled after all.
 
     Args:
         model: a model for images [N, C, H, W]; others have no maps.
@@ -31,9 +31,14 @@ def find_sources(model: SSALModel) -> tuple[MapSource | None, ...]:
     """
     pooled = pooled_sources(model)
     coarse = [part for part, source in enumerate(pooled) if source and places(source.shape) < _LEAST_PLACES]
-    finer = {part: source for part in coarse if (source := _of_branch(model, part))}
-    finer |= _of_backbone(model, [part for part in coarse if part not in finer])
-    return tuple(finer.get(part, source) for part, source in enumerate(pooled))
+    if not coarse:
+        return pooled
+    with evaluating(model):
+        finer = {part: source for part in coarse if (source := _of_branch(model, part))}
+        if len(finer) < len(coarse):
+            trial = Trial(model)
+            finer |= {part: _of_backbone(model, trial, part) for part in coarse if part not in finer}
+    return tuple(finer.get(part) or source for part, source in enumerate(pooled))
 
 
 def _of_branch(model: SSALModel, part: int) -> MapSource | None:
@@ -47,19 +52,12 @@ def _of_branch(model: SSALModel, part: int) -> MapSource | None:
     return MapSource(*fine[-1], None, by_place=True) if fine else None
 
 
-def _of_backbone(model: SSALModel, parts: Sequence[int]) -> dict[int, MapSource]:
-    """For each part, the deepest fine maps of the backbone on which its logits depend."""
-    known = map_shapes(model) if parts else []
-    # Inside attention there are tensors that only look like maps: keep to the format of the last layer.
-    shapes = [each for each in known if places(each) >= _LEAST_PLACES and each.format == known[-1].format]
-    if not shapes:
-        return {}
-    outputs, maps = watch(model, shapes)
-    deepest_first = list(zip(reversed(shapes), reversed(maps), strict=True))
-    found: dict[int, MapSource] = {}
-    for part in parts:
-        judged = dependence((outputs.main, *outputs.groups)[part], deepest_first)
-        shape = next((shape for shape, depends in judged if depends), None)
-        if shape is not None:
-            found[part] = MapSource(find_layer(model.backbone, shape.name), shape, None, by_place=True)
-    return found
+def _of_backbone(model: SSALModel, trial: Trial, part: int) -> MapSource | None:
+    """The deepest fine maps of the backbone that the logits of a part rest on, and on nothing beside them."""
+    for layer in reversed(trial.layers):
+        fine = places(layer.shape) >= _LEAST_PLACES
+        # What is laid out in another way than the last layer's may only look like a map.
+        alike = layer.shape.format == trial.layers[-1].shape.format
+        if fine and alike and trial.passes_through(part, layer):
+            return MapSource(find_layer(model.backbone, layer.shape.name), layer.shape, None, by_place=True)
+    return None

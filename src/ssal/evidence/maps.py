@@ -105,8 +105,8 @@ def gradient_maps(
     """The maps weighted with the gradient of a logit: its mean (Grad-CAM), or by place (HiResCAM).
 
     Negative values are kept, unlike in the published method: they say where the evidence is against it. By
-    place, they add up to the logit as far as it is a linear function of the maps (Draelos and Carin, 2020);
-    before a global average pooling both are the same.
+    place, they add up to the logit without its bias, as far as it is a linear function of the maps (Draelos
+    and Carin, 2020); before a global average pooling both are the same.
 
     Args:
         forward: from images [N, C, H, W] to the logits [N, K] of one head.

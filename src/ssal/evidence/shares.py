@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from ssal.branches import BranchNet
@@ -40,6 +41,45 @@ def watching_fused(model: SSALModel) -> Generator[dict[int, Tensor]]:
             handle.remove()
 
 
+class _OwnPath:
+    """Forward pre-hook that lets gradients into the first of the vectors that a layer reads, and no other."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Tensor]:
+        own, others = args[0][:, : self.size], args[0][:, self.size :]
+        return (torch.cat([own, others.detach()], dim=1),)
+
+
+@contextmanager
+def own_features(model: SSALModel) -> Generator[None]:
+    """Within, what a fused branch says has gradients by way of its own features only; its values stay."""
+    handles = [
+        branch.head.register_forward_pre_hook(_OwnPath(_sizes(model, number)[0]))
+        for number, (branch, spec) in enumerate(zip(model.branches, model.specs, strict=True))
+        if spec.fused and isinstance(branch, BranchNet)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def part_logits(model: SSALModel, images: Tensor, part: int) -> Tensor:
+    """Logits [N, K] of one part, main classifier first, whose gradients lead to where it looked itself."""
+    with own_features(model):
+        outputs = model(images)
+    return (outputs.main, *outputs.groups)[part]
+
+
+def _sizes(model: SSALModel, number: int) -> list[int]:
+    """Of what the last layer of a branch reads: its own vector and those of the others."""
+    others = [cast(BranchNet, model.branches[index]).head.in_features for index in model.reads[number][1:]]
+    return [cast(BranchNet, model.branches[number]).head.in_features - sum(others), *others]
+
+
 def shares_of(
     model: SSALModel, number: int, vector: Tensor, exponent: float, candidates: Sequence[int]
 ) -> tuple[Share, ...]:
@@ -62,9 +102,7 @@ def shares_of(
     if exponent == 0:
         return ()
     head = cast(BranchNet, model.branches[number]).head
-    others = model.reads[number][1:]
-    found = [cast(BranchNet, model.branches[index]).head.in_features for index in others]
-    sizes = [head.in_features - sum(found), *found]
+    others, sizes = model.reads[number][1:], _sizes(model, number)
     rows = model.labels[number][list(candidates)]
     weight = head.weight[rows].double()
     columns = (weight[0] - weight).split(sizes, dim=1)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ssal.branches import BranchNet, GlobalAveragePool
-from ssal.evidence.trials import dependence, map_shapes, watch
+from ssal.evidence.modes import evaluating
+from ssal.evidence.trials import Trial
 from ssal.model import SSALModel
 from ssal.taps import TapShape, find_layer, to_maps
 
@@ -44,8 +45,8 @@ class MapSource:
 def pooled_sources(model: SSALModel) -> tuple[MapSource | None, ...]:
     """The maps that the main classifier and each branch pool.
 
-    They are a true CAM where nothing but a linear layer follows; gradients tell what other maps count. Modes
-    must be those of evaluation: layers are judged by trial runs.
+    They are a true CAM where nothing but a linear layer follows; gradients tell what other maps count. Layers
+    are judged by a trial run.
 
     Args:
         model: a model for images [N, C, H, W]; others have no maps.
@@ -56,12 +57,13 @@ def pooled_sources(model: SSALModel) -> tuple[MapSource | None, ...]:
     if len(model.input_shape) != 3:
         return (None,) * (1 + len(model.specs))
     branches: list[MapSource | None] = []
-    for branch, tap, spec in zip(model.branches, model.taps, model.specs, strict=True):
-        if isinstance(branch, BranchNet):
-            branches.append(_branch_source(model, branch, tap, fused=spec.fused))
-        else:
-            branches.append(_without_head(branches[-1]))
-    return (_main_source(model), *branches)
+    with evaluating(model):
+        for branch, tap, spec in zip(model.branches, model.taps, model.specs, strict=True):
+            if isinstance(branch, BranchNet):
+                branches.append(_branch_source(model, branch, tap, fused=spec.fused))
+            else:
+                branches.append(_without_head(branches[-1]))
+        return (_main_source(model), *branches)
 
 
 def _without_head(source: MapSource | None) -> MapSource | None:
@@ -81,7 +83,6 @@ def _branch_source(model: SSALModel, branch: BranchNet, tap: TapShape, *, fused:
     return MapSource(*layers[-1], branch.head if ends and not fused else None)
 
 
-@torch.no_grad()
 def pooled_layers(model: SSALModel, branch: BranchNet, tap: TapShape) -> list[tuple[nn.Module, TapShape]]:
     """The tap of a branch and its blocks up to the global average pooling; none without one."""
     blocks = list(branch.body)
@@ -98,21 +99,18 @@ def pooled_layers(model: SSALModel, branch: BranchNet, tap: TapShape) -> list[tu
 
 def _main_source(model: SSALModel) -> MapSource | None:
     """The deepest maps that a linear head averages, or else the deepest on which the logits depend."""
-    shapes = map_shapes(model)
-    if not shapes:
-        return None
-    (logits, _), outputs = watch(model, shapes)
-    deepest_first = list(zip(reversed(shapes), reversed(outputs), strict=True))
-    for shape, output in deepest_first:
-        for head in _heads(model, shape.channels):
-            if _reads_mean(head, to_maps(output, shape), logits):
-                return MapSource(find_layer(model.backbone, shape.name), shape, head)
-    # Inside attention there are tensors that only look like maps: keep to the form of the last layer.
-    alike = [pair for pair in deepest_first if _form(pair[0]) == _form(shapes[-1])]
-    for shape, depends in dependence(logits, alike):
+    trial = Trial(model)
+    deepest_first = trial.layers[::-1]
+    for layer in deepest_first:
+        for head in _heads(model, layer.shape.channels):
+            if _reads_mean(head, to_maps(layer.output, layer.shape), trial.logits[0]):
+                return MapSource(find_layer(model.backbone, layer.shape.name), layer.shape, head)
+    for layer in deepest_first:
+        # Inside attention there are tensors that only look like maps: keep to the form of the last layer.
+        alike = _form(layer.shape) == _form(deepest_first[0].shape)
         # After the last attention of a transformer, the class token takes nothing from the places any more.
-        if depends:
-            return MapSource(find_layer(model.backbone, shape.name), shape, None)
+        if alike and trial.depends(0, layer):
+            return MapSource(find_layer(model.backbone, layer.shape.name), layer.shape, None)
     return None
 
 

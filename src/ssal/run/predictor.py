@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ssal.data import IMAGE_SUFFIXES, in_chunks_ahead
 from ssal.errors import DataError, InputError, RunError
-from ssal.evidence import Evidence, MapSource, evaluating, explain, find_sources
+from ssal.evidence import Evidence, MapSource, explain, find_sources
 from ssal.joint import Exponents, Outputs, joint_log_prob
 from ssal.run.decision import Decision, Rule, class_rule, group_rule
 from ssal.run.saved import SavedModel, load_model
@@ -176,8 +176,7 @@ class Predictor:
     @cached_property
     def _map_sources(self) -> tuple[MapSource | None, ...]:
         # Found by trial runs, which take longer than the explanation of an image.
-        with evaluating(self.saved.model):
-            return find_sources(self.saved.model)
+        return find_sources(self.saved.model)
 
     @overload
     def explain(self, images: list[Any] | tuple[Any, ...]) -> list[Evidence]: ...

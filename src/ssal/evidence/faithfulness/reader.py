@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssal.evidence.maps import class_activation_map, gradient_maps, reading
+from ssal.evidence.shares import part_logits
 from ssal.evidence.sources import MapSource
 from ssal.joint import Outputs
 from ssal.model import SSALModel
@@ -53,16 +54,12 @@ class MapReader:
         if source is None:
             return None
         if source.head is None:
-            maps = gradient_maps(lambda x: self._logits(x, part), images, source, targets).double()
+            maps = gradient_maps(lambda x: part_logits(self.model, x, part), images, source, targets).double()
             maps = maps * maps[0].numel()
         else:
             rows = zip(features[part], source.head.weight[targets], strict=True)
             maps = torch.stack([class_activation_map(feature, weight) for feature, weight in rows])
         return maps if maps[0].numel() > 1 else None
-
-    def _logits(self, images: Tensor, part: int) -> Tensor:
-        outputs = self.model(images)
-        return (outputs.main, *outputs.groups)[part]
 
 
 def transplant(sources: Sources, model: nn.Module, copy: nn.Module) -> Sources:
