@@ -12,6 +12,7 @@ from ssal.evidence import explain
 from ssal.evidence.faithfulness import check_explanations
 from ssal.evidence.finer import find_sources
 from ssal.evidence.maps import class_activation_map, from_maps, gradient_map, to_input_size
+from ssal.evidence.shares import part_logits
 from ssal.evidence.sources import pooled_sources
 from ssal.grouping import Grouping
 from ssal.joint import Exponents
@@ -240,6 +241,26 @@ def test_what_pools_too_few_places_is_read_where_there_are_more() -> None:
         ("branches.2.body.0", "CAM"),
         ("backbone.3", "Grad-CAM"),
     ]
+
+
+def test_a_fused_branch_is_read_at_the_last_fine_layer_below_its_own_maps() -> None:
+    net = create_backbone("resnet18_cifar_pool", CLASSES, width=4)
+    branches = [Branch(f"layer{stage}", Grouping.identity(CLASSES)) for stage in (1, 2, 3)]
+    branches.append(Branch("layer4", Grouping.identity(CLASSES), fused=True))
+    model = lively(SSALModel(net, branches, (3, 32, 32))).eval()
+    main, first, second, third, fused = find_sources(model)
+    assert main is not None and first is not None and fused is not None
+    assert main.layer is fused.layer is net.layer3 and main.method == fused.method == "HiResCAM"
+    assert first.layer is model.branches[0].body[0] and first.method == "HiResCAM"
+    assert second is not None and third is not None and second.method == third.method == "CAM"
+    # What the others make of that layer is theirs to show.
+    image = torch.randn(1, 3, 32, 32)
+    features = net.layer3(net.layer2(net.layer1(net.maxpool(net.act1(net.bn1(net.conv1(image))))))).detach()
+    own = net.layer4(features.requires_grad_()).mean(dim=(2, 3))[0]
+    target = explain(model, image)[0].parts[4].predicted
+    [gradient] = torch.autograd.grad(model.branches[3].head.weight[target, : len(own)] @ own, features)
+    found = gradient_map(lambda x: part_logits(model, x, 4), image, fused, target)
+    assert torch.allclose(found, (gradient * features).sum(dim=1)[0].detach(), atol=1e-5)
 
 
 class Shortcut(nn.Module):

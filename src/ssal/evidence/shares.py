@@ -42,29 +42,33 @@ def watching_fused(model: SSALModel) -> Generator[dict[int, Tensor]]:
 
 
 class _OwnPath:
-    """Forward pre-hook that lets gradients into the first of the vectors that a layer reads, and no other."""
+    """Hooks that let gradients of a fused branch into its own vector, and no other that its head reads."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, branch: BranchNet) -> None:
+        self.handles = (
+            branch.body.register_forward_hook(self.keep),
+            branch.head.register_forward_pre_hook(self.replace),
+        )
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Tensor]:
-        own, others = args[0][:, : self.size], args[0][:, self.size :]
-        return (torch.cat([own, others.detach()], dim=1),)
+    def keep(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        self.own = output
+
+    def replace(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Tensor]:
+        # Not a slice of what the head reads: its graph would hold all that was put together there.
+        return (torch.cat([self.own, args[0][:, self.own.shape[1] :].detach()], dim=1),)
 
 
 @contextmanager
 def own_features(model: SSALModel) -> Generator[None]:
     """Within, what a fused branch says has gradients by way of its own features only; its values stay."""
-    handles = [
-        branch.head.register_forward_pre_hook(_OwnPath(_sizes(model, number)[0]))
-        for number, (branch, spec) in enumerate(zip(model.branches, model.specs, strict=True))
-        if spec.fused and isinstance(branch, BranchNet)
-    ]
+    branches = zip(model.branches, model.specs, strict=True)
+    paths = [_OwnPath(branch) for branch, spec in branches if spec.fused and isinstance(branch, BranchNet)]
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        for path in paths:
+            for handle in path.handles:
+                handle.remove()
 
 
 def part_logits(model: SSALModel, images: Tensor, part: int) -> Tensor:
@@ -72,12 +76,6 @@ def part_logits(model: SSALModel, images: Tensor, part: int) -> Tensor:
     with own_features(model):
         outputs = model(images)
     return (outputs.main, *outputs.groups)[part]
-
-
-def _sizes(model: SSALModel, number: int) -> list[int]:
-    """Of what the last layer of a branch reads: its own vector and those of the others."""
-    others = [cast(BranchNet, model.branches[index]).head.in_features for index in model.reads[number][1:]]
-    return [cast(BranchNet, model.branches[number]).head.in_features - sum(others), *others]
 
 
 def shares_of(
@@ -102,7 +100,9 @@ def shares_of(
     if exponent == 0:
         return ()
     head = cast(BranchNet, model.branches[number]).head
-    others, sizes = model.reads[number][1:], _sizes(model, number)
+    others = model.reads[number][1:]
+    found = [cast(BranchNet, model.branches[index]).head.in_features for index in others]
+    sizes = [head.in_features - sum(found), *found]
     rows = model.labels[number][list(candidates)]
     weight = head.weight[rows].double()
     columns = (weight[0] - weight).split(sizes, dim=1)
