@@ -46,7 +46,9 @@ def find_unreadable(
     known = index or FileIndex()
 
     def check(number: int) -> Unreadable | None:
-        encoded, name = images.encoded(number), images.name(number)
+        encoded = images.encoded(number)
+        # The name of a file is its path, which would be made twice.
+        name = str(encoded) if isinstance(encoded, Path) else images.name(number)
         read = partial(open_image, encoded, images.channels, name=name, enough=lambda _: (1, 1))
         try:
             if isinstance(encoded, Path):
