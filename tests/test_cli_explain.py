@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     branches = [
         Branch("layer1", Grouping.random(6, 2, seed=0, class_names=NAMES)),
         Branch("layer1", Grouping.random(6, 3, seed=1, class_names=NAMES), layout="cbr 8 | gap | dense 8"),
-        Branch("layer3", Grouping.random(6, 3, seed=2, class_names=NAMES), layout="cbr 8,9,9 | gap"),
+        Branch("global_pool", Grouping.random(6, 3, seed=2, class_names=NAMES), layout="dense 8"),
     ]
     backbone = create_backbone("resnet18_cifar", 6, in_chans=1, width=8)
     saved = SavedModel(
@@ -72,7 +72,7 @@ def test_explain_prints_the_sum_and_writes_the_files(
     assert "decided by " in out and "without it" in out and "main classifier" in out
     assert all(character.isprintable() or character == "\n" for character in out)
 
-    # The third branch has shrunk its maps to one place.
+    # The third branch reads vectors.
     names = {"explain.png", "evidence.json", "0-main.png", "1-layer1.png", "2-layer1.png"}
     assert {file.name for file in folder.iterdir()} == names
     for name in names - {"evidence.json"}:
@@ -96,8 +96,8 @@ def test_explain_prints_the_sum_and_writes_the_files(
         assert part["members"] == list(group.members)
         assert part["probability"] == pytest.approx(group.probability, abs=1e-5)
     assert [part["map"] and part["map"]["method"] for part in record["parts"]] == [
-        "CAM",
-        "CAM",
+        "HiResCAM",
+        "HiResCAM",
         "Grad-CAM",
         None,
     ]

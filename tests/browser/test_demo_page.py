@@ -122,9 +122,9 @@ def test_a_dropped_image_is_answered_and_forgotten(server: Server, opened: Visit
     text = words(page)
     assert "% " in text and "branches agree" in text and "How the parts add up" in text
     assert page.locator("#answer .rivals li").count() == 5
-    assert page.locator("#answer .parts li").count() == 4 and page.locator("#answer .nomap").count() == 1
+    assert page.locator("#answer .parts li").count() == 4 and page.locator("#answer .nomap").count() == 0
     widths = page.evaluate("[...document.querySelectorAll('#answer img')].map(image => image.naturalWidth)")
-    assert len(widths) == 4 and min(widths) >= 192
+    assert len(widths) == 5 and min(widths) >= 192
     # Ready for the next one; of the last one nothing is left.
     assert page.locator("#drop input[type=file]").count() == 1
     assert server.files() == []
