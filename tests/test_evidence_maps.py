@@ -11,8 +11,8 @@ from ssal.backbones import create_backbone
 from ssal.evidence import explain
 from ssal.evidence.faithfulness import check_explanations
 from ssal.evidence.finer import find_sources
+from ssal.evidence.fused import part_logits
 from ssal.evidence.maps import class_activation_map, from_maps, gradient_map, to_input_size
-from ssal.evidence.shares import part_logits
 from ssal.evidence.sources import pooled_sources
 from ssal.grouping import Grouping
 from ssal.joint import Exponents

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from ssal.evidence.shares import own_features
+from ssal.evidence.fused import own_features
 from ssal.model import SSALModel
 from ssal.taps import TapShape, TapStore, attach, tappable_layers, to_maps
 

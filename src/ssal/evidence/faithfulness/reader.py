@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ssal.evidence.fused import part_logits
 from ssal.evidence.maps import class_activation_map, gradient_maps, reading
-from ssal.evidence.shares import part_logits
 from ssal.evidence.sources import MapSource
 from ssal.joint import Outputs
 from ssal.model import SSALModel
