@@ -26,7 +26,7 @@ from ssal.experiments.measure import (
 )
 from ssal.experiments.outcome import show
 from ssal.experiments.plan import Cell, Reproduction, plan_cells
-from ssal.experiments.plots import Line, Point, draw_panels, panel_lines, row_lines
+from ssal.experiments.plots import Line, Point, draw_panels, line_style, panel_lines, row_lines
 from ssal.experiments.reading import parse_experiment
 from ssal.experiments.results import RowResult, column, measure_rows
 from ssal.experiments.shown import Panel, Row
@@ -475,6 +475,16 @@ def test_a_plot_of_one_seed_has_no_deviation() -> None:
     panels = {"p": Panel(title="t", x="x")}
     drawn = draw_panels(panels, {"p": [Line("one", (Point("a", 1.0), Point("b", 2.0)))]}, "title")
     assert b"<svg" in drawn
+
+
+def test_no_two_lines_of_a_plot_look_the_same() -> None:
+    styles = [line_style(number, marked=False) for number in range(14)]
+    assert len({(style["color"], style["linestyle"]) for style in styles}) == 14
+    lone = [line_style(number, marked=True) for number in range(14)]
+    assert len({(style["marker"], style["color"], style["fillstyle"]) for style in lone}) == 14
+    lines = [Line(f"line {place}", (Point(0.0, place), Point(1.0, place))) for place in range(8)]
+    drawn = [draw_panels({"p": Panel(title="t", x="x")}, {"p": lines[:count]}, "title") for count in (7, 8)]
+    assert [b"stroke-dasharray: 5" in svg for svg in drawn] == [False, True]
 
 
 def test_mean_and_deviation() -> None:

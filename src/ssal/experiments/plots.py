@@ -143,15 +143,28 @@ def draw_panels(panels: Mapping[str, Panel], lines: Mapping[str, Sequence[Line]]
     return as_svg(figure, title)
 
 
+def line_style(number: int, *, marked: bool) -> dict[str, Any]:
+    """How a line is drawn; those after the last colour are dashed, their markers hollow."""
+    again, place = divmod(number, len(_PALETTE))
+    return {
+        "color": _PALETTE[place],
+        "marker": _MARKERS[place] if marked else None,
+        "markersize": 5,
+        "linewidth": 1.4,
+        "capsize": 2,
+        "linestyle": "--" if again else "-",
+        "fillstyle": "none" if again else "full",
+    }
+
+
 def _draw(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for number, line in enumerate(lines):
-        style: dict[str, Any] = {"color": _PALETTE[number % len(_PALETTE)], "label": line.label}
-        marker = _MARKERS[number % len(_MARKERS)] if len(line.points) <= _MARKED else None
         x, means = [point.x for point in line.points], [point.mean for point in line.points]
         spread = [point.deviation or 0.0 for point in line.points]
-        axes.errorbar(x, means, spread, marker=marker, markersize=4, linewidth=1.4, capsize=2, **style)
+        style = line_style(number, marked=len(line.points) <= _MARKED)
+        axes.errorbar(x, means, spread, label=line.label, **style)
     if panel.reliability:
         axes.plot((0, 100), (0, 100), color="#9a9aa5", linewidth=0.8, linestyle="--", zorder=1)
     axes.set_title(panel.title, fontsize=10, parse_math=False)
