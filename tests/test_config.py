@@ -17,6 +17,19 @@ def test_layers_win_in_order(tmp_path: Path) -> None:
     assert (made.optimizer.momentum, made.optimizer.nesterov) == (0.7, False)
 
 
+def test_what_is_unset_follows_the_optimiser() -> None:
+    def chosen(**settings: object) -> tuple[float, float]:
+        made = make_settings({"data": "x", **settings})
+        return made.lr, made.optimizer.weight_decay
+
+    assert chosen() == chosen(optimizer={"momentum": 0.5}) == (0.1, 5e-4)
+    assert chosen(optimizer={"name": "adamw"}) == (1e-3, 0.05)
+    assert chosen(optimizer={"name": "adamw", "weight_decay": 0.2}, lr=3e-4) == (3e-4, 0.2)
+    # What waits for a setting with a fault is none of its own.
+    with pytest.raises(InputError, match=r"^optimizer\.name: [^;]*'sgd' or 'adamw' \(given: 'adam'\)$"):
+        make_settings({"data": "x", "optimizer": {"name": "adam"}})
+
+
 def test_settings_come_back_from_their_own_yaml(tmp_path: Path) -> None:
     made = make_settings(
         {

@@ -36,6 +36,7 @@ def test_the_order_of_keys_does_not_count(keys: list[str]) -> None:
         {"epochs": 4},
         {"seed": 1},
         {"optimizer": {"momentum": 0.8}},
+        {"optimizer": {"name": "adamw", "weight_decay": 5e-4}, "lr": 0.1},
         {"groups": [2, 5]},
         {"images_per_class": 10},
         {"augment": {"shift": 1}},

@@ -113,7 +113,11 @@ class TestSettings:
                 "layout": st.lists(TestLayouts.layouts, min_size=1, max_size=2),
                 "taps": st.lists(st.text("layer.0123", min_size=1), min_size=1, max_size=3),
                 "optimizer": st.fixed_dictionaries(
-                    {"momentum": st.floats(0, 0.99), "nesterov": st.booleans()}
+                    {
+                        "name": st.sampled_from(["sgd", "adamw"]),
+                        "momentum": st.floats(0, 0.99),
+                        "nesterov": st.booleans(),
+                    }
                 ),
                 "seed": st.integers(0, 2**31 - 1),
                 "weights": st.none() | texts.filter(lambda text: text.strip("/.") and "\0" not in text),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ssal.config import make_settings
 from ssal.data import ArraySet, Hierarchy, ImageSet
@@ -52,3 +53,28 @@ def test_the_seed_of_the_data_chooses_images_and_the_held_out_part() -> None:
     assert images[0] == images[2] != images[1]
     weights = [next(job.make_model(()).parameters()).detach().clone() for job in (one, other, same)]
     assert weights[1].equal(weights[2]) and not weights[0].equal(weights[2])
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "warned"),
+    [("resnet18_cifar", 112, True), ("resnet18_cifar", 64, False), ("resnet18", 112, False)],
+)
+def test_networks_for_small_images_are_not_taken_for_photos_unnoticed(
+    photos: Path, model: str, size: int, warned: bool
+) -> None:
+    settings = {"data": str(photos), "model": model, "image_size": size, "groups": ["all"]}
+    width = {"width": 4} if model == "resnet18_cifar" else {}
+    notes = prepare(make_settings({**settings, **width})).notes
+    assert any(f"computes for very long on those of {size}×{size}" in note for note in notes) is warned
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (root / name).mkdir()
+        for number in range(10):
+            pixels = random.integers(0, 256, (112, 112, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root

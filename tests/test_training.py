@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ssal.data import ArraySet, Augmentation, Preprocess, epoch_order, eval_loader, train_loader
 from ssal.errors import DataError, InputError, RunError
@@ -232,6 +233,34 @@ def test_norms_and_biases_are_not_decayed() -> None:
     for name, parameter in subject.named_parameters():
         expected = 0.0 if parameter.ndim == 1 else 0.3 if name.startswith("branches") else 0.1
         assert decay[id(parameter)] == expected, name
+
+
+@pytest.mark.parametrize(
+    ("plan", "reference"),
+    [
+        (
+            TrainingPlan(epochs=1, lr=0.2, momentum=0.8, weight_decay=0.1),
+            partial(torch.optim.SGD, lr=0.2, momentum=0.8, nesterov=True),
+        ),
+        (
+            TrainingPlan(epochs=1, optimizer="adamw", lr=0.02, momentum=0.8, weight_decay=0.1),
+            partial(torch.optim.AdamW, lr=0.02, betas=(0.8, 0.999)),
+        ),
+    ],
+)
+def test_optimisers_are_those_of_torch(plan: TrainingPlan, reference: Callable[..., Optimizer]) -> None:
+    ours, theirs = model(), model()
+    decayed = [[p for p in theirs.parameters() if (p.ndim > 1) is matrix] for matrix in (True, False)]
+    groups = [{"params": decayed[0], "weight_decay": 0.1}, {"params": decayed[1], "weight_decay": 0.0}]
+    optimizers = make_optimizer(ours, plan), reference(groups)
+    for seed in range(3):
+        for subject, optimizer in zip((ours, theirs), optimizers, strict=True):
+            generator = torch.Generator().manual_seed(seed)
+            for parameter in subject.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            optimizer.step()
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value)
 
 
 def test_probes_leave_the_model_alone() -> None:

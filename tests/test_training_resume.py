@@ -138,8 +138,10 @@ PLAIN: Kind = (TrainingPlan(epochs=EPOCHS), list)
 FULL: Kind = (TrainingPlan(epochs=EPOCHS, ema=0.9, clip_norm=1.0), lambda: [JointLoss(), Squares()])
 KEPT: Kind = (TrainingPlan(epochs=EPOCHS), lambda: [GatheredGroups(pairs, 4, start=2, memory=2.0)])
 
+ADAMW: Kind = (TrainingPlan(epochs=EPOCHS, optimizer="adamw", lr=0.01), list)
 
-@pytest.mark.parametrize(("kind", "steps"), [(FULL, 1), (PLAIN, 2), (KEPT, 1)])
+
+@pytest.mark.parametrize(("kind", "steps"), [(FULL, 1), (PLAIN, 2), (KEPT, 1), (ADAMW, 1)])
 def test_broken_off_anywhere(tmp_path: Path, kind: Kind, steps: int) -> None:
     """Broken off before each batch and each look at the held-out part."""
     plan, objectives = kind

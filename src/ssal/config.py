@@ -26,6 +26,9 @@ from ssal.text import visible
 _LARGEST_FILE = 256 << 10
 # How much of a value is repeated in an error.
 _SHOWN = 120
+# Defaults that follow the optimiser.
+_LEARNING_RATE = {"sgd": 0.1, "adamw": 1e-3}
+_WEIGHT_DECAY = {"sgd": 5e-4, "adamw": 0.05}
 
 
 class _Section(BaseModel):
@@ -88,11 +91,18 @@ class GatheringSettings(_Section):
 
 
 class OptimizerSettings(_Section):
-    """Stochastic gradient descent."""
+    """Stochastic gradient descent, or Adam with decoupled weight decay."""
 
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    nesterov: bool = True
-    weight_decay: float = Field(default=5e-4, ge=0, description="on weights only, not on norms and biases")
+    name: Literal["sgd", "adamw"] = Field(
+        default="sgd", description="adamw for transformers, and networks that are pretrained with it"
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd; of adamw its first beta")
+    nesterov: bool = Field(default=True, description="of sgd")
+    weight_decay: float = Field(
+        default_factory=lambda checked: _WEIGHT_DECAY[checked["name"]],
+        ge=0,
+        description="on weights only, not on norms and biases; 0.0005 for sgd and 0.05 for adamw if unset",
+    )
     branch_weight_decay: float | None = Field(default=None, ge=0, description="for branches, if another")
     clip_norm: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
 
@@ -175,9 +185,13 @@ class Settings(_Section):
     epochs: int | None = Field(default=None, ge=1, description="as the data ask if unset")
     time_budget: float | None = Field(default=None, gt=0, description="minutes; sets the number of epochs")
     batch_size: int = Field(default=128, ge=1)
-    lr: float = Field(default=0.1, gt=0, description="peak learning rate")
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     optimizer: OptimizerSettings = OptimizerSettings()
+    lr: float = Field(
+        default_factory=lambda checked: _LEARNING_RATE[checked["optimizer"].name],
+        gt=0,
+        description="peak learning rate; 0.1 for sgd and 0.001 for adamw if unset",
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     schedule: ScheduleSettings = ScheduleSettings()
     augment: AugmentSettings = AugmentSettings()
     ema: float | None = Field(
@@ -233,6 +247,9 @@ def _describe(error: ValidationError) -> str:
     """All faults in one line each, with the nearest key for those that do not exist."""
     faults: dict[str, str] = {}
     for fault in error.errors(include_url=False):
+        if fault["type"] == "default_factory_not_called":
+            # It waits for another setting, whose fault is named.
+            continue
         # Steps into unions and lists are pydantic's own; a user knows the key only.
         path = [str(step) for step in fault["loc"] if isinstance(step, str)]
         known = _known_keys(Settings)

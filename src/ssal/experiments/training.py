@@ -89,6 +89,9 @@ class Training:
         settings = self.settings.model_dump(mode="json", include=wanted, exclude_none=True)
         if "branch" in settings and self.settings.branch.weights is None:
             settings["branch"]["weights"] = self._default_weights()
+        if self.settings.optimizer.name == "sgd":
+            # As it was when there was no other, for the digests of trainings that are older than this.
+            del settings["optimizer"]["name"]
         if isinstance(settings.get("groups"), list):
             settings["groups"] = [_by_content(item) for item in settings["groups"]]
         if self.settings.weights is not None:

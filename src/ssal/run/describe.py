@@ -60,7 +60,7 @@ def describe_plan(settings: Settings) -> str:
     }
     epochs = job.plan().epochs
     total = sum(steps.values()) * len(loader) * epochs
-    lines += notes
+    lines += [*job.notes, *notes]
     each = ", ".join(f"{1000 * seconds:.0f} ms a step {name}" for name, seconds in steps.items())
     of = " of each" if len(steps) > 1 else ""
     lines.append(f"time      {each}; about {total / 60:.1f} minutes for {epochs} epochs{of}")

@@ -53,6 +53,8 @@ from ssal.training import (
 from ssal.weights import WeightsReport, load_fitting, read_weights
 
 _EVAL_BATCH = 250
+# Pixels up to which networks without a shrinking stem are worth their time.
+_SMALL_IMAGE = 96 * 96
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,19 @@ class Job:
     def preprocess(self) -> Preprocess:
         """How an image becomes a tensor."""
         return self.data.preprocess
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know before the training starts."""
+        height, width = self.data.image_size
+        if self.backbone.name not in list_backbones() or height * width <= _SMALL_IMAGE:
+            return self.data.notes
+        note = (
+            f"{self.backbone.name} is made for images of about 32×32 and computes for very long on those of "
+            f"{height}×{width}: for photos name another network, such as --model resnet18 --pretrained, or "
+            "make the images smaller with --image-size"
+        )
+        return (*self.data.notes, note)
 
     def describe_data(self) -> str:
         """How many images and classes there are, and what for."""
@@ -254,6 +269,7 @@ class Job:
             epochs=settings.epochs,
             lr=settings.lr,
             peak=settings.schedule.peak,
+            optimizer=settings.optimizer.name,
             momentum=settings.optimizer.momentum,
             nesterov=settings.optimizer.nesterov,
             weight_decay=settings.optimizer.weight_decay,

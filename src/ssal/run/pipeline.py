@@ -218,7 +218,7 @@ def _run(place: Workplace) -> Run:
 def _stages(place: Workplace) -> Run:
     job, log = place.job, place.log
     keep_freed_memory()
-    for note in job.data.notes:
+    for note in job.notes:
         log(note)
     log(f"{job.describe_data()}; {job.backbone.name}, {torch.get_num_threads()} threads, {job.precision}")
     baseline = train_baseline(place) if job.settings.baseline else None

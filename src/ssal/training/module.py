@@ -107,7 +107,7 @@ class TrainingModule(LightningModule):
         return self.model if self.average is None else cast(GroupedNetwork, self.average.module)
 
     def configure_optimizers(self) -> Any:
-        """SGD with the triangular schedule, stepped once a batch."""
+        """The optimiser with the triangular schedule, stepped once a batch."""
         optimizer = make_optimizer(self.model, self.plan)
         steps = self.plan.epochs * len(self._part(0))
         schedule = make_schedule(optimizer, self.plan, steps)

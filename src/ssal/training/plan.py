@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from timm.optim import param_groups_weight_decay
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from ssal.model import GroupedNetwork
 
 Precision = Literal["bf16", "32"]
+OptimizerName = Literal["sgd", "adamw"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class TrainingPlan:
         epochs: passes over the training data.
         lr: peak learning rate.
         peak: where the peak lies, as a share of all steps, 0 ≤ peak < 1.
-        momentum: momentum of SGD.
-        nesterov: whether the momentum is Nesterov's.
+        optimizer: `sgd`, or `adamw` (Loshchilov and Hutter, 2019).
+        momentum: momentum of SGD; of AdamW its first beta, the second is 0.999.
+        nesterov: whether the momentum of SGD is Nesterov's.
         weight_decay: decay of weights; norms and biases are never decayed.
         branch_weight_decay: decay of the branches' weights; as the backbone if None.
         clip_norm: largest norm of the whole gradient; no limit if None.
@@ -41,6 +43,7 @@ class TrainingPlan:
     epochs: int
     lr: float = 0.1
     peak: float = 0.2
+    optimizer: OptimizerName = "sgd"
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
@@ -75,16 +78,18 @@ def _decayed(module: nn.Module, decay: float) -> Iterable[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def make_optimizer(model: GroupedNetwork, plan: TrainingPlan) -> SGD:
-    """SGD over all parameters, norms and biases without decay."""
+def make_optimizer(model: GroupedNetwork, plan: TrainingPlan) -> Optimizer:
+    """The optimiser of all parameters, norms and biases without decay."""
     branch_decay = plan.weight_decay if plan.branch_weight_decay is None else plan.branch_weight_decay
     others = [part for part in model.children() if part is not model.branches]
     groups = [group for part in others for group in _decayed(part, plan.weight_decay)]
     groups += _decayed(model.branches, branch_decay)
+    if plan.optimizer == "adamw":
+        return AdamW(groups, lr=plan.lr, betas=(plan.momentum, 0.999), fused=True)
     nesterov = plan.nesterov and plan.momentum > 0
     return SGD(groups, lr=plan.lr, momentum=plan.momentum, nesterov=nesterov, fused=True)
 
 
-def make_schedule(optimizer: SGD, plan: TrainingPlan, steps: int) -> LambdaLR:
+def make_schedule(optimizer: Optimizer, plan: TrainingPlan, steps: int) -> LambdaLR:
     """The triangular schedule over `steps` optimiser steps."""
     return LambdaLR(optimizer, lambda step: triangular(step, steps, plan.peak))
