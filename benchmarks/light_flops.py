@@ -35,7 +35,9 @@ def main() -> None:
             "taps": [branch.tap for branch in branches if not branch.summed],
         }
         sides = {"with": float(joint), "without": float(plain)}
-        Ratio(f"FLOPs with light branches: {name}", joint / plain, 1.10, "at most", sides, settings).print()
+        shown = name if width is None else f"{name} of width {width}"
+        title = f"FLOPs with light branches: {shown}, {shape[1]}×{shape[2]}"
+        Ratio(title, joint / plain, 1.10, "at most", sides, settings).print()
 
 
 if __name__ == "__main__":

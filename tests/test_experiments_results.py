@@ -362,13 +362,26 @@ def test_results_without_the_outputs_still_give_all_numbers(plan: Reproduction) 
     assert all(other[label].by_seed[0] == first[label].by_seed[0] for label in other)
 
 
+def test_a_branch_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    rows = [{"label": "third", "training": "branches", "way": "branch", "branch": 2}]
+    experiment = parse_experiment({**CONTENT, "rows": rows, "panels": {}}, "trial")
+    cells = plan_cells(experiment, "smoke", [0])
+    store = Store(tmp_path / "out")
+    for number, cell in enumerate(cells):
+        finish(store, cell, number)
+    with pytest.raises(
+        InputError, match=r"^row 'third': there is no branch 2; the network has 2, counted from 0$"
+    ):
+        measure_rows(experiment, cells, store)
+
+
 def test_outputs_that_never_were_there_are_named(plan: Reproduction) -> None:
     for number, cell in enumerate(plan.cells):
         finish(plan.store, cell, number)
         (plan.store.folder(cell.digest) / "outputs.safetensors").unlink()
     rows = rows_of(plan)
     assert rows["JP"].by_seed.keys() == {0, 1}
-    for label in ("both | =1+1", "JP 0.3", "second branch"):
+    for label in ("both | =1+1", "JP 0.3"):
         assert rows[label].by_seed == {}
         assert "outputs.safetensors; delete its folder to repeat" in rows[label].missing[0]
 
@@ -379,7 +392,7 @@ def test_a_damaged_measure_is_computed_again(plan: Reproduction, content: str) -
         finish(plan.store, cell, number)
     first = rows_of(plan)
     kept = sorted((plan.store.root / "measures").iterdir())
-    assert len(kept) == 2 * 3
+    assert len(kept) == 2 * 2
     for path in kept:
         path.write_text(content, encoding="utf-8")
     assert rows_of(plan) == first

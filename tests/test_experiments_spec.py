@@ -150,7 +150,7 @@ def test_the_verdict_compares_every_cell_in_each_way_with_a_baseline_of_equal_ti
     for key, cell in cells.items():
         own = [row for row in rows.values() if row.training == key]
         if cell.method in ("ssal", "dhm"):
-            assert {(row.way, row.exponents) for row in own} == {
+            assert {(row.way, row.exponents) for row in own if row.way != "branch"} == {
                 ("TR", "fit"),
                 ("JP", (1.0,)),
                 ("JP", "fit"),
