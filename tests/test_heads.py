@@ -264,7 +264,10 @@ def test_a_run_keeps_what_its_branches_read(tmp_path: Path) -> None:
     ]  # fmt: skip
     groupings = [spec.grouping for spec in saved.model.specs]
     assert groupings[1].labels.tolist() == groupings[4].labels.tolist()
-    assert len(list((run / "groups").iterdir())) == 5
+    one, two, deepest = (saved.model.specs[number].tap for number in (0, 2, 3))
+    names = [f"{one}.json", f"{one}-2.json", f"{two}.json", f"{deepest}.json", f"{deepest}-2.json"]
+    assert {path.name for path in (run / "groups").iterdir()} == set(names)
+    assert [Grouping.load(run / "groups" / name).num_groups for name in names] == [10, 2, 5, 10, 2]
     branches = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["branches"]
     assert [branch["num_groups"] for branch in branches] == [10, 2, 5, 10, 2]
 

@@ -18,7 +18,7 @@ HELP = help_text(
     "Derive, show and compare groups of look-alike classes.",
     "ssal groups show runs/glyphs-1",
     "ssal groups derive runs/glyphs-1 --num-groups 20 --out groups.json",
-    "ssal groups compare runs/glyphs-1/groups/layer1.json groups.json --confusion runs/glyphs-1",
+    "ssal groups compare runs/glyphs-1/groups/layer1-2.json groups.json --confusion runs/glyphs-1",
 )
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)

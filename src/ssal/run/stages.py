@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -186,11 +187,12 @@ def measure_confusion(place: Workplace, baseline: SSALModel) -> Confusion:
 
 
 def _file_names(taps: tuple[str, ...]) -> list[str]:
-    """One file name per tap; two branches on one tap are numbered."""
+    """One file name per tap; from the second on, those of one tap are numbered."""
     names: list[str] = []
     for tap in taps:
         name = re.sub(r"[^\w.-]", "_", tap)
-        names.append(name if name not in names else f"{name}-{names.count(name) + len(names)}")
+        numbered = chain([name], (f"{name}-{number}" for number in count(2)))
+        names.append(next(free for free in numbered if free not in names))
     return [f"{name}.json" for name in names]
 
 
