@@ -1,6 +1,6 @@
 """Put runs that differ by their seed together: every number as JSON, and mean ± deviation as Markdown.
 
-python tools/collect_runs.py runs/a-0 runs/a-1 runs/a-2 --out results/a
+python tools/collect_runs.py runs/a-0 runs/a-1 runs/a-2 --out results/a --commit $(git rev-parse HEAD)
 
 Writes `results/a.json` and `results/a.md`.
 """
