@@ -240,6 +240,14 @@ def test_wrong_settings_leave_no_folder(tmp_path: Path) -> None:
         assert not (tmp_path / "run").exists(), change
 
 
+def test_arrays_are_no_name_of_data(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"not ndarray; arrays become a data set by ssal\.data\.register_source$"
+    ):
+        ssal.train(np.zeros((4, 8, 8, 1), np.uint8), out=tmp_path / "run")  # pyright: ignore[reportArgumentType]
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_time_budget_sets_the_epochs_for_good(tmp_path: Path) -> None:
     said: list[str] = []
     settings = make_settings(SETTINGS, {"epochs": None, "time_budget": 0.001})

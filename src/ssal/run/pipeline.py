@@ -14,7 +14,7 @@ import torch
 
 from ssal.config import Settings, make_settings, to_yaml
 from ssal.data import FileIndex
-from ssal.errors import RunError, SsalError
+from ssal.errors import InputError, RunError, SsalError
 from ssal.files import write_text
 from ssal.interrupts import Interrupted, Interrupts
 from ssal.run.directory import RunDirectory, write_environment
@@ -234,6 +234,15 @@ def _stages(place: Workplace) -> Run:
     return run
 
 
+def _name(data: object) -> str:
+    if isinstance(data, str | Path):
+        return str(data)
+    raise InputError(
+        f"data is the name of a data set, a folder or a Parquet file, not {type(data).__name__}; arrays become "
+        "a data set by ssal.data.register_source"
+    )
+
+
 def train(
     data: str | Path,
     *,
@@ -265,7 +274,7 @@ def train(
         KeyboardInterrupt: SIGINT asked to stop; the state was saved, the message says how to go on.
         SystemExit: likewise SIGTERM.
     """
-    made = make_settings({"data": str(data), **settings})
+    made = make_settings({"data": _name(data), **settings})
     path = None if out is None else Path(out)
     try:
         return start_training(made, path, overwrite=overwrite, echo=echo, progress=progress)
