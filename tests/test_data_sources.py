@@ -285,6 +285,15 @@ def test_a_pickle_that_is_not_the_published_one_is_never_opened(
     assert not (tmp_path / "executed").exists()
 
 
+def test_the_folder_of_named_data_is_found_below_the_one_given(tmp_path: Path) -> None:
+    (tmp_path / "cifar100").mkdir()
+    with pytest.raises(DataError, match=r"cifar100' does not hold CIFAR-100"):
+        open_data("cifar100", data_dir=tmp_path)
+    (tmp_path / "cifar100").rmdir()
+    with pytest.raises(DataError, match=rf"'{tmp_path}' does not hold CIFAR-100"):
+        open_data("cifar100", data_dir=tmp_path)
+
+
 def test_cifar100_elsewhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="train.parquet and test.parquet are expected"):
         open_data("cifar100", data_dir=tmp_path)
@@ -327,7 +336,7 @@ def test_cifar100_through_torchvision(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 def test_the_real_cifar100(cifar100_dir: Path) -> None:
-    data = open_data("cifar100", data_dir=cifar100_dir)
+    data = open_data("cifar100", data_dir=cifar100_dir.parent)
     assert (len(data.train), len(data.test), len(data.class_names)) == (50_000, 10_000, 100)
     assert (data.image_size, data.channels, data.shift, data.flip) == ((32, 32), 3, 5, True)
     assert (np.bincount(data.train.targets) == 500).all()

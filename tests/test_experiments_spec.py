@@ -421,14 +421,6 @@ def test_assignments_win_and_some_trainings_can_be_chosen() -> None:
     assert [cell.name for cell in plan_cells(parse(), "smoke", [0], names=["plain"])] == ["plain"]
 
 
-def test_the_folder_of_a_data_set_is_found_below_the_one_given(tmp_path: Path) -> None:
-    [cell, *_] = plan_cells(parse(), "smoke", [0], data_dir=tmp_path)
-    assert cell.training.settings.data_dir == tmp_path
-    (tmp_path / "digits").mkdir()
-    [cell, *_] = plan_cells(parse(), "smoke", [0], data_dir=tmp_path)
-    assert cell.training.settings.data_dir == tmp_path / "digits"
-
-
 def test_unknown_experiment_and_scale(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'table1'"):
         load_experiment("tabel1")

@@ -99,7 +99,7 @@ def open_data(
     Args:
         name_or_path: The name of a source, `hf:NAME`, a folder of class folders (with train/ and test/ or
             val/, or without), a Parquet file, or a folder of Parquet files.
-        data_dir: Where the files of a named data set are.
+        data_dir: Where the files of a named data set are, or a folder with one of its name that holds them.
         image_size: Side, or height and width, of the network's input; by default the source's, else found
             from the images as `ssal.data.headers.default_size` says.
         channels: 1 for grey, 3 for RGB; by default the source's, else found from the images.
@@ -127,7 +127,7 @@ def open_data(
         raise InputError(f"test_share must lie between 0 and 1, both excluded; got {test_share}")
     index = index or FileIndex()
     options = SourceOptions(
-        data_dir=None if data_dir is None else _existing(Path(data_dir), "data_dir"),
+        data_dir=None if data_dir is None else _folder_of(str(name_or_path), Path(data_dir)),
         seed=seed,
         test_share=test_share,
         image_column=image_column,
@@ -178,11 +178,12 @@ def _read(name: str, options: SourceOptions) -> RawData:
     return get_source(name)(options)
 
 
-def _existing(folder: Path, option: str) -> Path:
-    expanded = folder.expanduser()
+def _folder_of(name: str, data_dir: Path) -> Path:
+    expanded = data_dir.expanduser()
     if not expanded.is_dir():
-        raise InputError(f"{option} {str(folder)!r} is not a folder")
-    return expanded
+        raise InputError(f"data_dir {str(data_dir)!r} is not a folder")
+    inner = expanded / name
+    return inner if name in source_names() and inner.is_dir() else expanded
 
 
 def _both_sides(image_size: int | tuple[int, int]) -> tuple[int, int]:

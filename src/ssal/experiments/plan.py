@@ -200,8 +200,7 @@ def _settings(layers: Sequence[Override], assignments: Mapping[str, Any], data_d
         factor = settings.width / network.width
         update["layout"] = tuple(scale_layout(layout, factor) for layout in settings.layout)
     if data_dir is not None and settings.data_dir is None:
-        inner = data_dir / settings.data
-        update["data_dir"] = inner if inner.is_dir() else data_dir
+        update["data_dir"] = data_dir
     return settings.model_copy(update=update)
 
 
