@@ -238,8 +238,8 @@ def _name(data: object) -> str:
     if isinstance(data, str | Path):
         return str(data)
     raise InputError(
-        f"data is the name of a data set, a folder or a Parquet file, not {type(data).__name__}; arrays become "
-        "a data set by ssal.data.register_source"
+        f"data is the name of a data set, a folder or a Parquet file, not {type(data).__name__}; arrays "
+        "become a data set by ssal.data.register_source"
     )
 
 
