@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ssal import run as runs
-from ssal.backbones import create_backbone
+from ssal.backbones import backbone_maker
 from ssal.config import read_yaml
 from ssal.errors import InputError
 from ssal.report import write_comparison
@@ -65,7 +64,7 @@ def add_report(run: Run, echo: Callable[[str], None]) -> None:
     try:
         name = str(read_yaml(run.path / "config.yaml").get("model", ""))
         # Whoever trained this model just now has chosen that its code is run.
-        backbone = partial(create_backbone, name) if ":" in name else None
+        backbone = backbone_maker(name) if ":" in name else None
         echo(f"report: {write_report_of_one(run.path, backbone=backbone)}")
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

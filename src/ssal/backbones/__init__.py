@@ -13,6 +13,14 @@ channels, and a `width`, which is the number of channels of its first stage:
 """
 
 from . import densenet, resnet, wrn
-from .create import create_backbone, list_backbones
+from .create import backbone_maker, create_backbone, list_backbones, named_arguments
 
-__all__ = ["create_backbone", "densenet", "list_backbones", "resnet", "wrn"]
+__all__ = [
+    "backbone_maker",
+    "create_backbone",
+    "densenet",
+    "list_backbones",
+    "named_arguments",
+    "resnet",
+    "wrn",
+]

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import timm
@@ -103,13 +103,37 @@ def _check_timm_name(name: str, width: int | None, pretrained: bool) -> str:
     return architecture
 
 
+def backbone_maker(name: str) -> Callable[..., nn.Module]:
+    """`create_backbone` of a name, as a function like those that somebody's `package.module:callable` is."""
+
+    def make(
+        num_classes: int,
+        in_chans: int = 3,
+        img_size: tuple[int, int] | None = None,
+        width: int | None = None,
+    ) -> nn.Module:
+        return create_backbone(name, num_classes, in_chans, img_size, width)
+
+    return make
+
+
+def _parameters(build: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(build).parameters
+    except ValueError:  # some callables written in C do not tell their signature
+        return {}
+
+
+def named_arguments(build: Callable[..., object], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some arguments that are given and that the signature of a callable names."""
+    parameters = _parameters(build)
+    return {key: value for key, value in asked.items() if value is not None and key in parameters}
+
+
 def _from_callable(path: str, num_classes: int, asked: dict[str, Any]) -> nn.Module:
     """Call `package.module:callable` with `num_classes` and what else it names, and check what it returns."""
     build = _find_callable(path)
-    try:
-        parameters = inspect.signature(build).parameters
-    except ValueError:  # some callables written in C do not tell their signature
-        parameters = {}
+    parameters = _parameters(build)
     if "num_classes" not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise InputError(
             f"model {path!r} takes no argument 'num_classes', which is how it is told the classes"
@@ -117,8 +141,7 @@ def _from_callable(path: str, num_classes: int, asked: dict[str, Any]) -> nn.Mod
     refused = [key for key in ("width", "pretrained") if asked[key] is not None and key not in parameters]
     if refused:
         raise InputError(f"model {path!r} takes no argument {refused[0]!r}, but {refused[0]} was asked for")
-    given = {key: value for key, value in asked.items() if value is not None and key in parameters}
-    network = build(num_classes=num_classes, **given)
+    network = build(num_classes=num_classes, **named_arguments(build, asked))
     if not isinstance(network, nn.Module):
         raise InputError(f"model {path!r} returned no torch.nn.Module, but {type(network).__name__}")
     return network

@@ -13,8 +13,6 @@ def backbone_factory(name: str | None) -> Callable[..., nn.Module] | None:
     """The function behind `name`, as `ssal.load` takes it; None for none."""
     if name is None:
         return None
-    from functools import partial
+    from ssal.backbones import backbone_maker
 
-    from ssal.backbones import create_backbone
-
-    return partial(create_backbone, name)
+    return backbone_maker(name)

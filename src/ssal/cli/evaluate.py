@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ssal.cli.backbone import backbone_factory
 from ssal.cli.output import say
 from ssal.cli.texts import help_text
 
@@ -28,8 +29,13 @@ def evaluate(
     hierarchy: Annotated[
         Path | None, typer.Option(help="JSON file: class to superclass, for the severity of mistakes.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="package.module:callable that makes the backbone, where the run needs it."),
+    ] = None,
 ) -> None:
     """Measure a trained model again, on its test data or on other data."""
     from ssal.run import evaluate_run
 
-    say(evaluate_run(run, data=data, data_dir=data_dir, hierarchy=hierarchy))
+    factory = backbone_factory(model)
+    say(evaluate_run(run, data=data, data_dir=data_dir, hierarchy=hierarchy, backbone=factory))

@@ -9,6 +9,7 @@ from ssal.files import write_text
 from ssal.report.budget import Budget
 from ssal.report.images import BackboneFactory, Gallery, open_images
 from ssal.report.page import render_page
+from ssal.report.plots import write_charts
 from ssal.report.reading import Record, read_record
 from ssal.report.section import Section
 from ssal.report.sections.again import again
@@ -64,7 +65,7 @@ def write_report(path: Path, out: Path | None = None, *, backbone: BackboneFacto
 
     Args:
         path: the run directory.
-        out: the file; `report.html` in the run if None.
+        out: the file; if None `report.html` in the run, whose charts are then files in its `plots/` as well.
         backbone: function from `num_classes` to the backbone, where it is no named network.
 
     Returns:
@@ -88,4 +89,6 @@ def write_report(path: Path, out: Path | None = None, *, backbone: BackboneFacto
     )
     target = out or record.path / "report.html"
     write_text(target, html)
+    if out is None:
+        write_charts(html, record.path / "plots")
     return target

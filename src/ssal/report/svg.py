@@ -68,6 +68,7 @@ def inline_svg(figure: Figure, name: str, label: str) -> Markup:
         _adapt(element, name, linked)
     _drop_empty(root)
     root.attrib = {
+        "id": f"chart-{name}",
         "viewBox": _rounded(box),
         "class": "chart",
         "role": "img",

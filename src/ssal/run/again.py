@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from ssal.config import make_settings, read_yaml
 from ssal.data import FileIndex, ImageSet, eval_loader, open_data
@@ -34,7 +35,12 @@ def _with_classes(images: ImageSet, class_names: Sequence[str]) -> ImageSet:
 
 
 def evaluate_run(
-    path: Path, *, data: str | None = None, data_dir: Path | None = None, hierarchy: Path | None = None
+    path: Path,
+    *,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    hierarchy: Path | None = None,
+    backbone: Callable[..., nn.Module] | None = None,
 ) -> str:
     """Measure a finished run; writes `predictions.parquet` and `metrics.json` to its folder `eval/`.
 
@@ -43,6 +49,7 @@ def evaluate_run(
         data: name, folder or file of other data, whose test part is used; the run's own data if None.
         data_dir: where the files of named data are; as in the run if None.
         hierarchy: JSON file with the superclass of each class; those that come with the data if None.
+        backbone: function from `num_classes` to the backbone, where it is no named network.
 
     Returns:
         The result table, calibration, error detection and what is promised of the answers.
@@ -56,7 +63,7 @@ def evaluate_run(
     if directory.is_empty() or not directory.metrics.exists():
         raise RunError(f"no finished run in {path}")
     settings = make_settings(read_yaml(directory.config))
-    saved = load_model(directory.model)
+    saved = load_model(directory.model, backbone)
     given = None if hierarchy is None else read_hierarchy(hierarchy, saved.class_names)
     # The index is that of the run's own data.
     index = FileIndex.load(directory.index) if data is None else FileIndex()
@@ -72,7 +79,7 @@ def evaluate_run(
     loader = eval_loader(images, saved.preprocess, batch_size=250, workers=settings.workers)
     plain, seen = None, collect_outputs(saved.model, loader)
     if settings.baseline:
-        baseline = SSALModel(build_backbone(saved.backbone), [], saved.model.input_shape)
+        baseline = SSALModel(build_backbone(saved.backbone, backbone), [], saved.model.input_shape)
         plain = collect_outputs(read_baseline(directory.baseline, baseline), loader)
     above = given or align_hierarchy(bundle.hierarchy, bundle.class_names, saved.class_names)
     metrics, ways = measure(seen, saved, plain, above)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from ssal.backbones import create_backbone
+from ssal.backbones import create_backbone, named_arguments
 from ssal.branches import light_layout
 from ssal.data import Preprocess
 from ssal.errors import RunError, SsalError
@@ -238,11 +238,15 @@ def _check_fit(path: Path, model: nn.Module, state: dict[str, Tensor]) -> None:
 def build_backbone(spec: BackboneSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
     """Build the backbone that `spec` describes, without weights.
 
+    A factory is told what it was told in the training: `num_classes`, and the channels (`in_chans`), the size
+    (`img_size`) and the `width` as far as its signature names them.
+
     Raises:
         RunError: it is made by a function, which was not passed as `factory`.
     """
     if factory is not None:
-        return factory(num_classes=spec.num_classes)
+        told = {"in_chans": spec.in_chans, "img_size": spec.input_size, "width": spec.width}
+        return factory(num_classes=spec.num_classes, **named_arguments(factory, told))
     if ":" in spec.name:
         # A model folder that was passed around must not choose which code is imported.
         raise RunError(
