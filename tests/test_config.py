@@ -17,6 +17,27 @@ def test_layers_win_in_order(tmp_path: Path) -> None:
     assert (made.optimizer.momentum, made.optimizer.nesterov) == (0.7, False)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"groups": None}, "groups: input should be a list or 'auto' (given: None)"),
+        ({"groups": 2.5}, "groups: input should be a valid integer or a valid string or 'auto' (given: 2.5)"),
+        ({"taps": 3}, "taps: input should be 'auto' or a valid string (given: 3)"),
+        (
+            {"branch": {"exponents": -1}},
+            "branch.exponents: input should be 'fit' or greater than or equal to 0",
+        ),
+        ({"branch": {"weights": [1, -1]}}, "branch.weights: input should be greater than or equal to 0"),
+        ({"layout": 3}, "layout: input should be a list (given: 3)"),
+        ({"data": ""}, "data: string should have at least 1 character"),
+    ],
+)
+def test_all_that_a_setting_may_be_is_said(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        make_settings({"data": "x", **settings})
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
 def test_what_is_unset_follows_the_optimiser() -> None:
     def chosen(**settings: object) -> tuple[float, float]:
         made = make_settings({"data": "x", **settings})

@@ -223,3 +223,55 @@ def test_linear_combination_needs_every_class() -> None:
     outputs, target = some_outputs()
     with pytest.raises(InputError, match=r"none of \[2\]"):
         LinearCombination.fit(outputs, torch.where(target == 2, 1, target))
+
+
+@pytest.mark.parametrize("function", ["loss", "log_prob", "fit"])
+@pytest.mark.parametrize(
+    ("groupings", "message"),
+    [
+        (
+            [Grouping.random(9, 3, 0), Grouping.random(10, 4, 0)],
+            "grouping 1 is for 9 classes, .* 10 apart",
+        ),
+        (
+            [Grouping.random(10, 3, 0), Grouping.random(10, 5, 0)],
+            "grouping 2 has 5 groups, .* for 4",
+        ),
+        (
+            [Grouping.random(10, 4, 0), Grouping.random(10, 3, 0)],
+            "grouping 1 has 4 groups, .* for 3",
+        ),
+        (
+            [torch.zeros(9, dtype=torch.int64), torch.zeros(10, dtype=torch.int64)],
+            "grouping 1 is for 9 classes",
+        ),
+    ],
+)
+def test_groupings_of_other_branches_are_named(
+    function: str, groupings: list[Grouping | torch.Tensor], message: str
+) -> None:
+    outputs = Outputs(torch.randn(6, 10), (torch.randn(6, 3), torch.randn(6, 4)))
+    target = torch.arange(6)
+    with pytest.raises(InputError, match=message):
+        if function == "loss":
+            ssal_loss(outputs, target, groupings, [1.0, 1.0])
+        elif function == "log_prob":
+            joint_log_prob(outputs, groupings, [1.0, 1.0])
+        else:
+            fit_exponents(outputs, target, groupings)
+
+
+@pytest.mark.parametrize("count", [3, 9])
+def test_exponents_want_a_target_for_each_sample(count: int) -> None:
+    outputs = Outputs(torch.randn(6, 10), (torch.randn(6, 3),))
+    with pytest.raises(InputError, match=f"{count} targets given for 6 samples"):
+        fit_exponents(outputs, torch.zeros(count, dtype=torch.int64), [Grouping.random(10, 3, 0)])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("part", "name"), [(0, "the main classifier"), (1, "branch 1")])
+def test_exponents_want_finite_logits(value: float, part: int, name: str) -> None:
+    logits = [torch.randn(6, 10), torch.randn(6, 3)]
+    logits[part][2, 1] = value
+    with pytest.raises(InputError, match=f"logits of {name} are not all finite"):
+        fit_exponents(Outputs(logits[0], (logits[1],)), torch.arange(6), [Grouping.random(10, 3, 0)])

@@ -172,3 +172,11 @@ def test_a_tap_that_does_not_exist_names_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean .*'layer4'"):
         SSALModel(net, [Branch("layer44", GROUPS)])
     assert not any(module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["weight", "exponent"])
+def test_weights_and_exponents_are_from_zero_on(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"the {name} of a branch must be a number from 0 on, not"):
+        Branch("1", Grouping.from_labels([0, 0, 1, 1]), **{name: value})
+    assert getattr(Branch("1", Grouping.from_labels([0, 0, 1, 1]), **{name: 0.0}), name) == 0

@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -26,6 +27,8 @@ from ssal.text import visible
 _LARGEST_FILE = 256 << 10
 # How much of a value is repeated in an error.
 _SHOWN = 120
+# How pydantic says what a kind of value is.
+_ASKED = "input should be "
 # Defaults that follow the optimiser.
 _LEARNING_RATE = {"sgd": 0.1, "adamw": 1e-3}
 _WEIGHT_DECAY = {"sgd": 5e-4, "adamw": 0.05}
@@ -61,11 +64,11 @@ class BranchSettings(_Section):
     One number stands for all branches.
     """
 
-    weights: Annotated[tuple[float, ...] | None, BeforeValidator(_split)] = Field(
+    weights: Annotated[tuple[NonNegativeFloat, ...] | None, BeforeValidator(_split)] = Field(
         default=None,
         description="loss weights λ, one or one for each branch; if unset 0.5, for classes of fused ones 1",
     )
-    exponents: Literal["fit"] | Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
+    exponents: Literal["fit"] | Annotated[tuple[NonNegativeFloat, ...], BeforeValidator(_split)] = Field(
         default="fit", description="exponents η of the joint prediction: 'fit' on held-out data, or given"
     )
     largest_exponent: float = Field(
@@ -136,7 +139,7 @@ class CheckpointSettings(_Section):
 class Settings(_Section):
     """Everything that a training depends on; flags of `ssal train` have the same names."""
 
-    data: str = Field(description="named data set, folder or Parquet file")
+    data: str = Field(min_length=1, description="named data set, folder or Parquet file")
     data_dir: Path | None = Field(default=None, description="where the files of a named data set are")
     image_size: int | None = Field(default=None, ge=4, description="side in pixels; as the data ask if unset")
     holdout: float = Field(
@@ -246,6 +249,7 @@ def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
 def _describe(error: ValidationError) -> str:
     """All faults in one line each, with the nearest key for those that do not exist."""
     faults: dict[str, str] = {}
+    kinds: dict[str, dict[str, str]] = {}
     for fault in error.errors(include_url=False):
         if fault["type"] == "default_factory_not_called":
             # It waits for another setting, whose fault is named.
@@ -263,12 +267,23 @@ def _describe(error: ValidationError) -> str:
         elif fault["type"] == "missing":
             faults[key] = f"{key} is missing"
         else:
-            message = fault["msg"].removeprefix("Value error, ")
+            message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
             given = repr(fault["input"])
             given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
-            text = f"{key}: {message[:1].lower()}{message[1:]} (given: {given})"
-            faults[key] = min(faults.get(key, text), text, key=len)
+            kinds.setdefault(key, {}).setdefault(f"{message[:1].lower()}{message[1:]}", given)
+    faults |= {key: f"{key}: {_one_of(each)}" for key, each in kinds.items()}
     return "; ".join(faults.values())
+
+
+def _one_of(kinds: Mapping[str, str]) -> str:
+    """What a value of several kinds may be, and what it is: `kinds` has what is given, by what is asked."""
+    asked = [kind for kind in kinds if kind.startswith(_ASKED)]
+    if len(asked) < len(kinds):
+        asked = [min(kinds, key=len)]
+    # Of several, what a parser said of its attempt would be in the way.
+    short = asked if len(asked) == 1 else [kind.partition(", ")[0] for kind in asked]
+    allowed = " or ".join([short[0], *(kind.removeprefix(_ASKED) for kind in short[1:])])
+    return f"{allowed} (given: {min((kinds[kind] for kind in asked), key=len)})"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

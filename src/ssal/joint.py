@@ -57,11 +57,38 @@ def label_map(grouping: Grouping | Tensor, device: torch.device | None = None) -
     return torch.tensor(grouping.labels, dtype=torch.int64, device=device)
 
 
-def _check(outputs: Outputs, groupings: Sequence[object], **per_branch: Sequence[float]) -> None:
+def _check(outputs: Outputs, groupings: Sequence[Grouping | Tensor], **per_branch: Sequence[float]) -> None:
     counts = {"groupings": len(groupings)} | {name: len(values) for name, values in per_branch.items()}
     for name, count in counts.items():
         if count != len(outputs.groups):
             raise InputError(f"{count} {name} given for {len(outputs.groups)} branches")
+    for number, (logits, grouping) in enumerate(zip(outputs.groups, groupings, strict=True), start=1):
+        # A tensor of labels does not say how many groups there are; to look would make a GPU wait.
+        labels, groups = (
+            (grouping, None) if isinstance(grouping, Tensor) else (grouping.labels, grouping.num_groups)
+        )
+        if len(labels) != outputs.main.shape[1]:
+            raise InputError(
+                f"grouping {number} is for {len(labels)} classes, the main classifier tells "
+                f"{outputs.main.shape[1]} apart"
+            )
+        if groups not in (None, logits.shape[1]):
+            raise InputError(
+                f"grouping {number} has {groups} groups, but branch {number} logits for {logits.shape[1]}"
+            )
+
+
+def _check_samples(outputs: Outputs, target: Tensor) -> None:
+    samples = len(outputs.main)
+    if len(target) != samples:
+        raise InputError(f"{len(target)} targets given for {samples} samples")
+    for name, logits in (("the main classifier", outputs.main), *_numbered(outputs.groups)):
+        if not bool(logits.isfinite().all()):
+            raise InputError(f"logits of {name} are not all finite")
+
+
+def _numbered(groups: Sequence[Tensor]) -> list[tuple[str, Tensor]]:
+    return [(f"branch {number}", logits) for number, logits in enumerate(groups, start=1)]
 
 
 def ssal_loss(
@@ -86,7 +113,7 @@ def ssal_loss(
         Scalar, mean over the samples.
 
     Raises:
-        InputError: the number of groupings or weights is not that of the branches.
+        InputError: the groupings or the number of weights are not those of the branches.
     """
     _check(outputs, groupings, weights=weights)
     loss = main_weight * F.cross_entropy(outputs.main, target, label_smoothing=label_smoothing)
@@ -117,7 +144,7 @@ def joint_log_prob(
         [N, C], each row sums to one in probability.
 
     Raises:
-        InputError: the number of groupings or exponents is not that of the branches.
+        InputError: the groupings or the number of exponents are not those of the branches.
     """
     _check(outputs, groupings, exponents=exponents)
     main = F.log_softmax(outputs.main, dim=1)
@@ -219,11 +246,13 @@ def fit_exponents(
         largest: upper bound of each exponent.
 
     Raises:
-        InputError: there is no sample, or the number of groupings is not that of the branches.
+        InputError: there is no sample, or not one target for each; a logit is not finite; or the groupings
+            are not those of the branches.
     """
     _check(outputs, groupings)
     if len(target) == 0:
         raise InputError("exponents need at least one held-out sample, got none")
+    _check_samples(outputs, target)
     start = np.full(1 + len(outputs.groups), min(largest, 1 / (1 + len(outputs.groups))))
     result = minimize(
         joint_nll,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,11 @@ class Branch:
     exponent: float = 1.0
     fused: bool = False
     summed: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("weight", self.weight), ("exponent", self.exponent)):
+            if not 0 <= value < math.inf:
+                raise InputError(f"the {name} of a branch must be a number from 0 on, not {value}")
 
 
 class GroupedNetwork(nn.Module):
