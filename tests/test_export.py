@@ -167,3 +167,10 @@ def test_without_onnx_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(writing, "find_spec", lambda name: None if name == "onnxruntime" else name)
     with pytest.raises(InputError, match=r"pip install 'ssal\[onnx\]'"):
         export(saved(), tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize(("name", "format"), [("model.pt2", "onnx"), ("model.onnx", "torch-export")])
+def test_a_name_of_the_other_format_is_refused(tmp_path: Path, name: str, format: str) -> None:
+    with pytest.raises(InputError, match=f"^{name} ends as files of another format do; {format} has "):
+        export(saved(), tmp_path / name, format=format)
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from ssal.errors import DataError, InputError
-from ssal.grouping import Grouping, agreement
+from ssal.grouping import Grouping, agreement, group_classes
 
 from .confusions import distinct, share
 
@@ -290,3 +290,11 @@ def test_any_bytes_give_a_grouping_or_one_line(tmp_path_factory, content, name):
         Grouping.load(path)
     except DataError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("method", ["refined", "paper", "random"])
+def test_negative_seeds_are_refused(method: str) -> None:
+    with pytest.raises(InputError, match="^a seed must be 0 or more, not -1$"):
+        group_classes(np.eye(6), 2, method=method, seed=-1)
+    with pytest.raises(InputError, match="^a seed must be 0 or more, not -3$"):
+        Grouping.random(6, 2, seed=-3)

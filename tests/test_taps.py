@@ -1,9 +1,11 @@
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from ssal.backbones import create_backbone
@@ -105,7 +107,7 @@ def test_layers_that_cannot_be_read_say_why() -> None:
 def test_probing_leaves_no_trace_even_after_an_error() -> None:
     net = Dies().train()
     net.dropout.eval()
-    with pytest.raises(RuntimeError, match="on purpose"):
+    with pytest.raises(InputError, match="on purpose"):
         probe_taps(net, ["first"], (3, 8, 8))
     assert net.training and net.first.training and not net.dropout.training
     assert not net.first._forward_hooks
@@ -160,3 +162,37 @@ def test_output_size_needs_a_classifier() -> None:
     assert output_size(nn.Linear(3, 7), (3,)) == 7
     with pytest.raises(InputError, match="Conv2d is no classifier"):
         output_size(nn.Conv2d(3, 4, 1), (3, 8, 8))
+
+
+def test_samples_that_a_network_cannot_take_are_named() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(InputError, match="^Sequential cannot be run on samples of 1×8×8: .*3 channels"):
+        probe_taps(network, ["0"], (1, 8, 8))
+
+
+def test_an_output_that_is_overwritten_in_place_is_no_tap() -> None:
+    network = torchvision.models.resnet18(num_classes=5)
+    names = {shape.name for shape in tappable_layers(network, (3, 64, 64))}
+    assert {"relu", "maxpool", "layer1.0.conv1", "layer1.0", "layer1", "layer4"} <= names
+    # Their outputs are written to by ReLUs in place, and by the sum with the shortcut.
+    assert not {"bn1", "layer1.0.bn1", "layer1.0.bn2"} & names
+    with pytest.raises(InputError, match="what layer 'layer1.0.bn2' delivers is overwritten in place"):
+        probe_taps(network, ["layer1.0.bn2"], (3, 64, 64))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv3_small_100", "efficientnet_b0"])
+def test_what_can_be_tapped_stays_as_it_was_delivered(name: str) -> None:
+    network = timm.create_model(name, num_classes=5).eval()
+    shapes = tappable_layers(network, (3, 64, 64))
+    layers, store, clones = dict(network.named_modules()), TapStore(), {}
+
+    def keep(layer: str) -> Any:
+        return lambda module, args, output: clones.update({layer: output.clone()})
+
+    attach(network, [shape.name for shape in shapes], store)
+    for shape in shapes:
+        layers[shape.name].register_forward_hook(keep(shape.name))
+    with torch.no_grad():
+        network(torch.randn(2, 3, 64, 64))
+    assert len(clones) == len(shapes) > 10
+    assert all(torch.equal(store.outputs[layer], clone) for layer, clone in clones.items())

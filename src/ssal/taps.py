@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from ssal.errors import InputError, unknown_name
 Format = Literal["NCHW", "NHWC", "NLC", "NC"]
 
 _OUTPUT = ""
+_OVERWRITTEN = object()
 
 
 @dataclass(frozen=True)
@@ -115,19 +116,45 @@ def _evaluating(model: nn.Module) -> Generator[None]:
             module.training = mode
 
 
+class _Versions:
+    """Forward hooks that note how often a layer's output was written to when the layer was done."""
+
+    def __init__(self) -> None:
+        self.noted: dict[str, int] = {}
+
+    def hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def note(module: nn.Module, args: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and not output.is_inference():
+                self.noted[name] = output._version
+
+        return note
+
+    def overwritten(self, outputs: Mapping[str, Any]) -> set[str]:
+        """Layers whose output another layer has written to since."""
+        return {name for name, version in self.noted.items() if outputs[name]._version != version}
+
+
 def _run(model: nn.Module, names: Sequence[str], input_shape: Sequence[int]) -> dict[str, Any]:
-    """Outputs of the layers `names` for two blank samples, in order of execution."""
-    store = TapStore()
+    """Outputs of the layers `names` for two blank samples, in order of execution.
+
+    In the place of one that is overwritten by what comes after, as by a ReLU in place, stands `_OVERWRITTEN`.
+    """
+    store, versions = TapStore(), _Versions()
     tensor = next(iter(model.parameters()), torch.zeros(()))
     sample = torch.zeros((2, *input_shape), device=tensor.device, dtype=tensor.dtype)
     handles = attach(model, names, store)
+    handles += [find_layer(model, name).register_forward_hook(versions.hook(name)) for name in names]
     try:
         with _evaluating(model):
             store.outputs[_OUTPUT] = model(sample)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        shape = "×".join(map(str, input_shape))
+        raise InputError(f"{type(model).__name__} cannot be run on samples of {shape}: {said}") from error
     finally:
         for handle in handles:
             handle.remove()
-    return store.outputs
+    return store.outputs | dict.fromkeys(versions.overwritten(store.outputs), _OVERWRITTEN)
 
 
 def _square(length: int) -> int | None:
@@ -186,7 +213,8 @@ def probe_taps(model: nn.Module, names: Sequence[str], input_shape: Sequence[int
         input_shape: shape of one sample, such as (3, 32, 32).
 
     Raises:
-        InputError: a layer does not exist, is not reached, or delivers no tensor with the samples first.
+        InputError: a layer does not exist, is not reached, delivers no tensor with the samples first, or one
+            that another layer overwrites.
     """
     outputs = _run(model, names, input_shape)
     shapes: list[TapShape] = []
@@ -194,6 +222,11 @@ def probe_taps(model: nn.Module, names: Sequence[str], input_shape: Sequence[int
         if name not in outputs:
             raise InputError(
                 f"layer {name!r} takes no part in the forward pass, so nothing can be read there"
+            )
+        if outputs[name] is _OVERWRITTEN:
+            raise InputError(
+                f"what layer {name!r} delivers is overwritten in place by a layer after it, such as a ReLU "
+                "with inplace=True, so that it cannot be read; name that layer, or the block around both"
             )
         shape = _shape_of(model, name, outputs[name], input_shape)
         if shape is None:

@@ -33,13 +33,13 @@ def export(
     """Write a trained model for another runtime."""
     from ssal.cli.backbone import backbone_factory
     from ssal.errors import unknown_name
-    from ssal.export import FORMATS
+    from ssal.export import FORMATS, SUFFIXES
     from ssal.export import export as write
     from ssal.run import load
 
     if format not in FORMATS:
         raise unknown_name("format", format, list(FORMATS))
-    path = out or run / f"model-{mode}.{'onnx' if format == 'onnx' else 'pt2'}"
+    path = out or run / f"model-{mode}{SUFFIXES[format]}"
     done = write(
         load(run, backbone=backbone_factory(model), device="cpu").saved, path, format=format, mode=mode
     )

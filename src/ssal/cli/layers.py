@@ -22,9 +22,9 @@ marked.""",
 def layers(
     model: Annotated[str, typer.Argument(help="timm name, or package.module:callable.", show_default=False)],
     image_size: Annotated[
-        int | None, typer.Option(help="Side of the images; the model's own if unset.")
+        int | None, typer.Option(min=1, max=4096, help="Side of the images; the model's own if unset.")
     ] = None,
-    channels: Annotated[int, typer.Option(help="Channels of the images.")] = 3,
+    channels: Annotated[int, typer.Option(min=1, help="Channels of the images.")] = 3,
     width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 100,
     depth: Annotated[int, typer.Option(help="Show names with at most so many dots.")] = 1,

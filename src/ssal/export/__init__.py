@@ -1,5 +1,5 @@
 """Trained models for other runtimes: the network with its way of prediction as one graph."""
 
-from ssal.export.write import FORMATS, Exported, export
+from ssal.export.write import FORMATS, SUFFIXES, Exported, export
 
-__all__ = ["FORMATS", "Exported", "export"]
+__all__ = ["FORMATS", "SUFFIXES", "Exported", "export"]

@@ -66,6 +66,8 @@ def export(saved: SavedModel, path: Path, *, format: str = "onnx", mode: str = "
         raise unknown_name("mode", mode, list(HEADS))
     if format not in FORMATS:
         raise unknown_name("format", format, list(FORMATS))
+    if path.suffix != SUFFIXES[format] and path.suffix in SUFFIXES.values():
+        raise InputError(f"{path.name} ends as files of another format do; {format} has {SUFFIXES[format]}")
     _check_installed(format)
     shape = saved.model.input_shape
     network: nn.Module = HEADS[mode](saved).float().cpu().eval()
@@ -155,4 +157,5 @@ def _onnx(program: ExportedProgram, names: tuple[str, ...], metadata: dict[str, 
     return content, run
 
 
+SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}
 FORMATS: dict[str, Callable[..., tuple[bytes, Runner]]] = {"onnx": _onnx, "torch-export": _torch_export}

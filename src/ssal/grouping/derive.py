@@ -57,6 +57,8 @@ def group_classes(
     check_criterion(criterion)
     if method not in METHODS:
         raise unknown_name("method", str(method), METHODS)
+    if seed < 0:
+        raise InputError(f"a seed must be 0 or more, not {seed}")
     checked = check_confusion(confusion)
     count = class_count(checked)
     groups = _check_num_groups(num_groups, count, method)

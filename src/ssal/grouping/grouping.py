@@ -79,7 +79,7 @@ class Grouping:
         """Draw a grouping whose sizes differ by at most one, whatever the classes are: the control.
 
         Raises:
-            InputError: there are not 1 to C groups.
+            InputError: there are not 1 to C groups, or the seed is negative.
 
         >>> Grouping.random(7, 3, seed=0).sizes
         array([3, 2, 2])
@@ -87,6 +87,8 @@ class Grouping:
         count = _check_count("num_classes", num_classes)
         if _check_count("num_groups", num_groups) > count:
             raise InputError(f"{num_groups} groups of {count} classes leave groups empty")
+        if seed < 0:
+            raise InputError(f"a seed must be 0 or more, not {seed}")
         shuffled = np.random.default_rng(seed).permutation(count)
         return cls.from_labels(shuffled % num_groups, class_names)
 
