@@ -29,7 +29,7 @@ def test_layers_win_in_order(tmp_path: Path) -> None:
         ),
         ({"branch": {"weights": [1, -1]}}, "branch.weights: input should be greater than or equal to 0"),
         ({"layout": 3}, "layout: input should be a list (given: 3)"),
-        ({"data": ""}, "data: string should have at least 1 character"),
+        ({"data": ""}, "data: an empty name; name a data set, a folder"),
     ],
 )
 def test_all_that_a_setting_may_be_is_said(settings: dict[str, object], message: str) -> None:

@@ -107,7 +107,7 @@ class TestSettings:
     @given(
         st.fixed_dictionaries(
             {
-                "data": texts.filter(lambda text: "\0" not in text),
+                "data": texts.filter(lambda text: text and "\0" not in text),
                 "lr": st.floats(1e-6, 100),
                 "groups": st.lists(st.integers(2, 99) | st.just("all"), min_size=1, max_size=3),
                 "layout": st.lists(TestLayouts.layouts, min_size=1, max_size=2),

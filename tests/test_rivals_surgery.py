@@ -89,7 +89,7 @@ def test_modes_and_hooks_are_left_alone() -> None:
     modes = [module.training for module in model.modules()]
     classifier_name(model, SHAPE)
     deepest_maps(model, SHAPE)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError, match="cannot be run on samples of 4×32×32"):
         classifier_name(model, (4, 32, 32))
     assert [module.training for module in model.modules()] == modes
     hooks = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]

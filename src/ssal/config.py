@@ -139,7 +139,7 @@ class CheckpointSettings(_Section):
 class Settings(_Section):
     """Everything that a training depends on; flags of `ssal train` have the same names."""
 
-    data: str = Field(min_length=1, description="named data set, folder or Parquet file")
+    data: str = Field(description="named data set, folder or Parquet file")
     data_dir: Path | None = Field(default=None, description="where the files of a named data set are")
     image_size: int | None = Field(default=None, ge=4, description="side in pixels; as the data ask if unset")
     holdout: float = Field(
@@ -210,6 +210,13 @@ class Settings(_Section):
     devices: int = Field(default=1, ge=1)
     compile: bool = False
     logger: Annotated[tuple[Literal["csv", "tensorboard", "wandb"], ...], BeforeValidator(_split)] = ("csv",)
+
+    @field_validator("data")
+    @classmethod
+    def _named_data(cls, value: str) -> str:
+        if not value:
+            raise ValueError("an empty name; name a data set, a folder or a Parquet file")
+        return value
 
     @field_validator("precision", mode="before")
     @classmethod

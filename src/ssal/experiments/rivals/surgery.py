@@ -171,7 +171,9 @@ def cut_after(backbone: nn.Module, tap: str, input_shape: Sequence[int]) -> nn.M
             backbone.set_submodule(name, _Skip())
     try:
         probe_taps(backbone, [tap], input_shape)
-    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
+    except (InputError, TypeError, AttributeError, IndexError) as error:
+        if isinstance(error, InputError) and error.__cause__ is None:
+            raise
         raise InputError(
             f"{type(backbone).__name__} cannot be cut after {tap!r}: what follows needs its own layers"
         ) from None
