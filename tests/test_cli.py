@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from ssal.cli import main
+from ssal.directory import RunDirectory
 from ssal.errors import InputError
 from ssal.grouping import Grouping
 
@@ -98,6 +99,25 @@ def test_help_comes_at_once_with_examples_first() -> None:
     assert loaded.stdout.split() == ["False", "False"]
 
 
+@pytest.mark.parametrize("occupied", ["run", "lock"])
+def test_an_occupied_folder_is_refused_before_torch_is_loaded(tmp_path: Path, occupied: str) -> None:
+    """Within two seconds, then, on any machine."""
+    folder = RunDirectory(tmp_path / "run")
+    if occupied == "run":
+        folder.path.mkdir()
+        folder.config.touch()
+    code = (
+        "import sys, ssal.cli, pytest\n"
+        f"sys.argv = ['ssal', 'train', 'glyphs', '--out', {str(folder.path)!r}]\n"
+        "with pytest.raises(SystemExit) as end: ssal.cli.main()\n"
+        "print(end.value.code, 'torch' in sys.modules)"
+    )
+    with folder.locked() if occupied == "lock" else contextlib.nullcontext():
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]
+    assert {"run": "holds a run already", "lock": "another process is working"}[occupied] in done.stderr
+
+
 @pytest.mark.parametrize("verb", ["train", "eval", "predict", "explain", "groups", "layers", "doctor"])
 def test_every_verb_has_examples(verb: str) -> None:
     done = ssal(verb, "--help")
@@ -134,7 +154,11 @@ def test_settings_are_shown_by_their_rank(tmp_path: Path) -> None:
         (["train"], ["name the data"]),
         (["predict"], ["missing argument 'run'", "see ssal predict --help"]),
         (["predict", "r", "i.png", "--abstian", "0.1"], ["no such option: --abstian", "--abstain"]),
-        (["predict", "r", "i.png", "--abstain", "few"], ["invalid value for '--abstain'"]),
+        (["predict", "r", "i.png", "--abstain", "few"], ["invalid value for '--abstain'", "(given: 'few')"]),
+        (["train", "digits", "--criterion", "joim"], ["given: 'joim'", "did you mean 'join'?"]),
+        (["train", "digits", "--out", ""], ["an argument is empty"]),
+        (["predict", "r", ""], ["an argument is empty"]),
+        (["train", "digits", "--out="], ["--out= is empty"]),
         (["predct"], ["no such command 'predct'", "see ssal --help"]),
         (["train", "digit"], ["unknown data set 'digit'", "digits"]),
         (["train", "digits", "--model", "resnet18_cfar"], ["unknown model", "resnet18_cifar"]),

@@ -47,7 +47,10 @@ def test_what_is_unset_follows_the_optimiser() -> None:
     assert chosen(optimizer={"name": "adamw"}) == (1e-3, 0.05)
     assert chosen(optimizer={"name": "adamw", "weight_decay": 0.2}, lr=3e-4) == (3e-4, 0.2)
     # What waits for a setting with a fault is none of its own.
-    with pytest.raises(InputError, match=r"^optimizer\.name: [^;]*'sgd' or 'adamw' \(given: 'adam'\)$"):
+    with pytest.raises(
+        InputError,
+        match=r"^optimizer\.name: [^;]*'sgd' or 'adamw' \(given: 'adam'\); did you mean 'adamw'\?$",
+    ):
         make_settings({"data": "x", "optimizer": {"name": "adam"}})
 
 
@@ -79,7 +82,7 @@ def test_all_faults_are_reported_together() -> None:
     assert "lr: input should be greater than 0 (given: -1)" in text
     assert "unknown setting 'epocs'; did you mean 'epochs'?" in text
     assert "did you mean 'optimizer.momentum'?" in text
-    assert "criterion: input should be 'join' or 'split' (given: 'jion')" in text
+    assert "criterion: input should be 'join' or 'split' (given: 'jion'); did you mean 'join'?" in text
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,13 @@ def test_rubbish_is_refused_in_one_line(data: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("source", [3, None, {}, bytearray(b"\xff\xd8"), np.float32(1)])
+def test_what_is_no_image_at_all_is_named_by_its_type(source: object) -> None:
+    message = f"^'{type(source).__name__}' cannot be read as an image: it is no path, bytes, Pillow image"
+    with pytest.raises(DataError, match=message):
+        decode_image(source, 3)
+
+
 def test_formats_that_nobody_uses_are_never_tried() -> None:
     data = encoded(Image.fromarray(COLOURS), "SGI")
     with pytest.raises(DataError, match="not in one of the formats JPEG, PNG"):

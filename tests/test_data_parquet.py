@@ -176,11 +176,11 @@ def test_a_second_labelling_that_cuts_across_is_no_hierarchy(tmp_path: Path) -> 
         ),
         (
             {"label": pa.array([0, 1]), "text": pa.array(["a", "b"])}, None,
-            "no column of images; its columns are 'label', 'text'",
+            "no column of images, which are encoded bytes; its columns are 'label', 'text'",
         ),
         (
             {"image": images(2), "weight": pa.array([0.5, 1.5])}, None,
-            "no column of labels; its columns are 'image', 'weight'",
+            "no column of labels, which are whole numbers or text; its columns are 'image', 'weight'",
         ),
     ],
 )  # fmt: skip

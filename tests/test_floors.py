@@ -17,6 +17,7 @@ FLOORS = [
         "confusion",
         "cost",
         "data",
+        "directory",
         "metrics",
         "taps",
         "weights",

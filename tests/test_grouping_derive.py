@@ -210,7 +210,7 @@ def test_random_is_the_random_grouping_whatever_the_confusion():
 @pytest.mark.parametrize(
     ("num_groups", "options", "message"),
     [
-        (1, {}, "1 groups asked for, but 10 classes allow 2 to 5 groups, or 'all'"),
+        (1, {}, "1 groups asked for, but 10 classes allow 2 to 5 groups, or 10, the classes themselves"),
         (6, {}, "6 groups asked for, but 10 classes allow 2 to 5"),
         (11, {}, "11 groups asked for"),
         (0, {}, "0 groups"),
@@ -229,7 +229,7 @@ def test_bad_arguments_are_named(num_groups, options, message):
 
 
 def test_three_classes_allow_only_the_identity():
-    with pytest.raises(InputError, match="3 classes allow 'all' only"):
+    with pytest.raises(InputError, match="3 classes allow only 3, the classes themselves"):
         group_classes(distinct(3, 0), 2)
     assert group_classes(distinct(3, 0), "all") == Grouping.identity(3)
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from ssal.branches import SummedGroups
 from ssal.config import make_settings
+from ssal.directory import RunDirectory
 from ssal.errors import InputError, RunError
 from ssal.evidence import explain, pooled_sources
 from ssal.evidence.faithfulness.layers import cascade_layers
@@ -24,7 +25,6 @@ from ssal.groupitems import group_parts
 from ssal.joint import Exponents, Outputs, distillation_loss, joint_log_prob
 from ssal.model import Branch, SSALModel
 from ssal.run import resume_training, train
-from ssal.run.directory import RunDirectory
 from ssal.run.job import prepare
 from ssal.run.resume import load_beginnings, save_beginnings
 from ssal.run.saved import load_model

@@ -12,6 +12,7 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_digits
 
 import ssal
 from ssal.checkpoint import load_state, save_state
@@ -152,10 +153,15 @@ def test_one_image_in_every_form_gives_one_prediction(finished: ssal.Run, tmp_pa
     array = open_data("digits").test.image(3)
     picture = Image.fromarray(array[..., 0])
     picture.save(tmp_path / "digit.png")
-    forms = [array, array[..., 0], picture, tmp_path / "digit.png", str(tmp_path / "digit.png")]
+    file = tmp_path / "digit.png"
+    forms = [array, array[..., 0], picture, file, str(file), file.read_bytes()]
     results = [predictor.predict(form) for form in forms]
     assert all(result == results[0] for result in results)
     assert predictor.predict(tmp_path) == results[:1]
+    tensor = torch.from_numpy(array).permute(2, 0, 1)
+    for several in ([file], array[None], tensor[None], (tensor,)):
+        assert predictor.predict(several) == results[:1]
+        assert [evidence.class_name for evidence in predictor.explain(several)] == [results[0].class_name]
 
 
 def test_an_unreadable_image_keeps_its_place(finished: ssal.Run, tmp_path: Path) -> None:
@@ -172,6 +178,23 @@ def test_measuring_again_gives_the_same_table(finished: ssal.Run) -> None:
     text = evaluate_run(finished.path)
     for way in ("baseline", "TR", "JP", "LC"):
         assert f"{finished.metrics[way]['top1']:.2f}" in text
+
+
+def test_other_data_leave_the_predictions_on_the_test_data(finished: ssal.Run, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    digits = load_digits()
+    for number, (image, target) in enumerate(zip(digits.images[:200], digits.target, strict=False)):
+        for part in ("train", "test"):
+            file = tmp_path / "others" / part / str(target) / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image * 15).astype(np.uint8)).save(file)
+    kept = (tmp_path / "run" / "eval" / "predictions.parquet").read_bytes()
+    text = evaluate_run(tmp_path / "run", data=str(tmp_path / "others"))
+    assert (tmp_path / "run" / "eval" / "predictions.parquet").read_bytes() == kept
+    written = tmp_path / "run" / "eval" / "others" / "predictions.parquet"
+    assert text.splitlines()[-1] == f"written: {written}"
+    assert pq.read_table(written)["target"].to_pylist() == sorted(map(str, digits.target[:200]))
+    assert json.loads(written.with_name("metrics.json").read_text())["data"] == str(tmp_path / "others")
 
 
 def test_a_baseline_of_another_network_is_named(finished: ssal.Run, tmp_path: Path) -> None:
@@ -337,7 +360,7 @@ def test_a_shared_model_cannot_choose_what_is_imported(finished: ssal.Run, tmp_p
 
 
 def test_a_second_run_in_the_same_folder_is_refused_at_once(finished: ssal.Run) -> None:
-    from ssal.run.directory import RunDirectory
+    from ssal.directory import RunDirectory
 
     directory = RunDirectory(finished.path)
     with directory.locked(), pytest.raises(RunError, match="another process is working"), directory.locked():

@@ -9,11 +9,11 @@ from PIL import Image
 from ssal.config import make_settings
 from ssal.data import folder
 from ssal.demo import samples
+from ssal.directory import RunDirectory
 from ssal.errors import DataError, RunError
 from ssal.report import images
 from ssal.report.reading import read_record
 from ssal.run import evaluate_run, faithfulness, load, resume_training, start_training
-from ssal.run.directory import RunDirectory
 
 
 def test_the_index_of_a_run(image_folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

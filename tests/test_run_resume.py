@@ -9,8 +9,8 @@ import yaml
 
 from ssal.checkpoint import save_state
 from ssal.config import make_settings, to_yaml
+from ssal.directory import RunDirectory
 from ssal.errors import InputError, RunError
-from ssal.run.directory import RunDirectory
 from ssal.run.resume import (
     Beginnings,
     accept,

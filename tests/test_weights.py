@@ -58,11 +58,19 @@ def test_a_pickle_payload_is_never_executed(tmp_path: Path) -> None:
     assert not Payload.target.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04."])
+def test_a_whole_model_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
+    torch.save(network(), tmp_path / "model.pt")
+    with pytest.raises(RunError, match=r"has a torch\.nn\.\S+ in it; save the state dict alone") as caught:
+        read_weights(tmp_path / "model.pt")
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04.", b"hello, these are words\n"])
 @pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
 def test_broken_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(RunError, match=name):
+    reason = "no file of PyTorch, or damaged" if name == "w.pt" else "header"
+    with pytest.raises(RunError, match=f"{name} holds no weights that can be read safely: .*{reason}"):
         read_weights(tmp_path / name)
     with pytest.raises(RunError, match="no weights file"):
         read_weights(tmp_path / "missing.pt")

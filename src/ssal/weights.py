@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -18,6 +21,10 @@ from ssal.errors import InputError, RunError
 # What trainers wrap around a state dict, and prefixes they put before its keys.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
 _PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
+
+
+# How PyTorch names what it does not make without being told that the file is trusted.
+_FOREIGN = re.compile(r"GLOBAL ([\w.]+)")
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             # Oddities of the file are warnings here; what cannot be read safely still raises.
             warnings.simplefilter("ignore", UserWarning)
-            _refuse_bomb(path)
+            _refuse_compressed(path)
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except RunError:
+        raise
     except Exception as error:
         # A damaged or hostile file makes the readers fail in every way there is.
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise RunError(f"{path} holds no weights that can be read safely: {reason}") from None
+        raise RunError(f"{path} holds no weights that can be read safely: {_reason(error)}") from None
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -79,11 +87,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _refuse_bomb(path: Path) -> None:
+def _reason(error: Exception) -> str:
+    """Why a file was refused; PyTorch's own words go on to how to read what is not safe to read."""
+    if isinstance(error, pickle.UnpicklingError) and (found := _FOREIGN.search(str(error))):
+        return f"it has a {found[1]} in it; save the state dict alone, torch.save(model.state_dict(), FILE)"
+    if isinstance(error, SafetensorError | OSError):
+        return str(error).splitlines()[0][:160]
+    return "it is no file of PyTorch, or damaged"
+
+
+def _refuse_compressed(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("it is a compressed archive, which PyTorch does not write")
+                raise RunError(f"{path} is a compressed archive, which PyTorch does not write")
 
 
 def _bare(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Annotated, Any
 
@@ -81,6 +82,8 @@ app.command("demo", help=demo.HELP)(demo.demo)
 app.command("doctor", help=doctor.HELP)(doctor.doctor)
 
 
+# Nothing, or an option with nothing as its value.
+_EMPTY = re.compile(r"(--[a-z-]+=)?")
 # It comes with typer, from a place that depends on the version.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -90,6 +93,9 @@ def _usage(error: Any) -> str:
     message: str = error.format_message()
     if "\n" in message:
         return message
+    if faults := getattr(error.__cause__, "errors", None):
+        # Typer repeats what was asked for, not what was given.
+        message = f"{message.rstrip('.')} (given: {faults()[0]['input']!r})"
     place = error.ctx.command_path if error.ctx else "ssal"
     return f"ssal: {message[:1].lower()}{message[1:].rstrip('.')}; see {place} --help"
 
@@ -98,6 +104,10 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted, 143 terminated."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    if empty := [argument for argument in arguments if _EMPTY.fullmatch(argument)]:
+        # As a path, it would mean the folder that one is in.
+        complain(f"ssal: {empty[0] or 'an argument'} is empty, as of a variable that is not set")
+        sys.exit(2)
     try:
         # Typer's own way to end takes four lines to say what was wrong.
         sys.exit(app(arguments, prog_name="ssal", standalone_mode=False))

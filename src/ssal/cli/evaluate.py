@@ -18,7 +18,8 @@ HELP = help_text(
     "ssal eval runs/photos --hierarchy superclasses.json",
     more="""Prints the result table, how well probabilities are calibrated, how well each score finds errors,
 and what can be promised where an answer may be refused or be a group. Writes eval/predictions.parquet and
-eval/metrics.json in the run. The hierarchy is a JSON object that names the superclass of each class.""",
+eval/metrics.json in the run, for other data in a folder of their name there. The hierarchy is a JSON object
+that names the superclass of each class.""",
 )
 
 

@@ -114,6 +114,7 @@ def train(
     given = {name: value for name, value in flags.items() if value is not None}
     with Interrupts():
         from ssal.config import make_settings, parse_assignments, read_yaml, to_yaml
+        from ssal.directory import RunDirectory
         from ssal.errors import InputError
 
         assignments = parse_assignments(assign or [])
@@ -125,6 +126,8 @@ def train(
                     f"--resume goes on with the run in {resume}; not allowed beside it: {', '.join(wrong)}"
                 )
             layers = [layer for layer in (read_yaml(config) if config else {}, given, assignments) if layer]
+            # A refusal comes before the libraries, which take seconds to load.
+            RunDirectory(resume).check_unlocked()
             from ssal.api import add_report
             from ssal.run import resume_training
 
@@ -137,12 +140,17 @@ def train(
         if print_config:
             say(to_yaml(settings).rstrip())
             return
-        from ssal.run import describe_plan, start_training
-
         if dry_run:
+            from ssal.run import describe_plan
+
             say(describe_plan(settings))
             return
+        if out is not None:
+            # A refusal comes before the libraries, which take seconds to load.
+            RunDirectory(out).check_vacant(overwrite=overwrite)
+            RunDirectory(out).check_unlocked()
         from ssal.api import add_report
+        from ssal.run import start_training
 
         run = start_training(settings, out, overwrite=overwrite, echo=say, progress=sys.stderr.isatty())
         add_report(run, say)

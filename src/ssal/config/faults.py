@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
@@ -10,7 +11,8 @@ from ssal.errors import nearest
 
 # How much of a value is repeated in an error.
 _SHOWN = 120
-# How pydantic says what a kind of value is.
+# How pydantic says which words are allowed, and what a kind of value is.
+_CHOICE = re.compile(r"'([^']*)'")
 _ASKED = "input should be "
 
 
@@ -27,6 +29,7 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
     """All faults of settings in one line, with the nearest key of `model` for those that do not exist."""
     faults: dict[str, str] = {}
     kinds: dict[str, dict[str, str]] = {}
+    hints: dict[str, str] = {}
     for fault in error.errors(include_url=False):
         if fault["type"] == "default_factory_not_called":
             # It waits for another setting, whose fault is named.
@@ -47,8 +50,11 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
             message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
             given = repr(fault["input"])
             given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
+            if fault["type"] == "literal_error":
+                near = nearest(str(fault["input"]), _CHOICE.findall(message), limit=1)
+                hints[key] = f"; did you mean {near[0]!r}?" if near else ""
             kinds.setdefault(key, {}).setdefault(f"{message[:1].lower()}{message[1:]}", given)
-    faults |= {key: f"{key}: {_one_of(each)}" for key, each in kinds.items()}
+    faults |= {key: f"{key}: {_one_of(each)}{hints.get(key, '')}" for key, each in kinds.items()}
     return "; ".join(faults.values())
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ssal.errors import DataError, unknown_name
 
+_STORED = {"images": "encoded bytes", "labels": "whole numbers or text"}
 _IMAGE_NAMES = ("image", "img")
 # Best first: where a set has a fine and a coarse labelling, the fine one is the task.
 _LABEL_NAMES = ("fine_label", "label", "labels", "class", "category", "target", "y")
@@ -75,7 +76,7 @@ def _named(columns: Sequence[Column], wanted: str) -> Column:
 def _single(
     candidates: Sequence[Column],
     preferred: Sequence[str],
-    what: str,
+    what: Literal["images", "labels"],
     option: str,
     columns: Sequence[Column],
     where: str,
@@ -90,7 +91,7 @@ def _single(
         names = ", ".join(repr(column.name) for column in candidates)
         raise DataError(f"{where} has several columns that may be {what}: {names}; choose one with {option}")
     names = ", ".join(repr(column.name) for column in columns)
-    raise DataError(f"{where} has no column of {what}; its columns are {names}")
+    raise DataError(f"{where} has no column of {what}, which are {_STORED[what]}; its columns are {names}")
 
 
 def describe_columns(schema: pa.Schema) -> list[Column]:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -145,19 +146,23 @@ def _reason(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _describe(source: ImageInput) -> str:
+def _describe(source: object) -> str:
     if isinstance(source, str | Path):
         return str(source)
     if isinstance(source, bytes):
         return "image data"
     if isinstance(source, Image.Image):
         return str(getattr(source, "filename", "")) or "Pillow image"
-    return "tensor" if isinstance(source, torch.Tensor) else "array"
+    if isinstance(source, torch.Tensor | np.ndarray):
+        return "tensor" if isinstance(source, torch.Tensor) else "array"
+    return type(source).__name__
 
 
-def _open_encoded(source: bytes | str | Path) -> Image.Image:
+def _open_encoded(source: object) -> Image.Image:
     if isinstance(source, bytes):
         image = Image.open(io.BytesIO(source), formats=FORMATS)
+    elif not isinstance(source, str | PathLike):
+        raise TypeError("it is no path, bytes, Pillow image, array or tensor")
     else:
         path = Path(source)
         # Opening a pipe or a device would wait for ever.

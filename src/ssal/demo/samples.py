@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ssal.config import make_settings, read_yaml
 from ssal.data import DataBundle, FileIndex, open_data
+from ssal.directory import RunDirectory
 from ssal.errors import DataError, RunError
 from ssal.run import Predictor
-from ssal.run.directory import RunDirectory
 
 # Of each kind; the order is that on the page.
 _EACH = 2

@@ -29,7 +29,7 @@ from ssal.files import write_json
 from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import GroupedNetwork, SSALModel
-from ssal.run.directory import describe_environment
+from ssal.run.environment import describe_environment
 from ssal.run.job import Job, prepare
 from ssal.run.log import epoch_line
 from ssal.run.saved import SavedModel, save_model

@@ -86,7 +86,8 @@ def group_classes(
 
 
 def _check_num_groups(num_groups: int | str, count: int, method: str) -> int:
-    allowed = f"2 to {count // 2} groups, or 'all'" if count >= 4 else "'all' only"
+    allowed = f"2 to {count // 2} groups, or" if count >= 4 else "only"
+    allowed += f" {count}, the classes themselves"
     if num_groups == "all":
         return count
     if isinstance(num_groups, bool) or not isinstance(num_groups, (int, np.integer)):

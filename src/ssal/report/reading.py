@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ssal.config import read_yaml
 from ssal.confusion import Confusion, check_confusion, load_confusion
+from ssal.directory import RunDirectory
 from ssal.errors import RunError, SsalError
 from ssal.grouping import Grouping
 from ssal.report.predictions import Predictions, read_predictions
@@ -27,7 +28,6 @@ from ssal.report.schema import (
     ModelBranch,
     Selective,
 )
-from ssal.run.directory import RunDirectory
 from ssal.text import place_and_task, told_apart
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -288,7 +288,7 @@ def _predictions(path: Path, names: Sequence[str], metrics: Metrics, faults: lis
         return None
     for way, summary in metrics.ways.items():
         if way in predictions.answers and abs(predictions.top1(way) - summary.top1) > _SAME:
-            # `ssal eval --data` leaves the predictions on other data.
+            # Older versions left the predictions of `ssal eval --data` there.
             faults.append(
                 f"eval/{path.name} was made on other data than metrics.json; `ssal eval {path.parent.parent}`"
                 " makes it anew"

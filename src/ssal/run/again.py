@@ -10,10 +10,10 @@ from torch import nn
 
 from ssal.config import make_settings, read_yaml
 from ssal.data import FileIndex, ImageSet, eval_loader, open_data
+from ssal.directory import RunDirectory
 from ssal.errors import DataError, RunError
 from ssal.files import write_bytes, write_json
 from ssal.model import SSALModel
-from ssal.run.directory import RunDirectory
 from ssal.run.finish import costs, measure
 from ssal.run.hierarchy import align_hierarchy, read_hierarchy
 from ssal.run.results import format_table, predictions_table
@@ -42,7 +42,9 @@ def evaluate_run(
     hierarchy: Path | None = None,
     backbone: Callable[..., nn.Module] | None = None,
 ) -> str:
-    """Measure a finished run; writes `predictions.parquet` and `metrics.json` to its folder `eval/`.
+    """Measure a finished run; writes `predictions.parquet` and `metrics.json`.
+
+    They go to its folder `eval/`, those on other data to `eval/NAME/`.
 
     Args:
         path: the run directory.
@@ -84,14 +86,18 @@ def evaluate_run(
     above = given or align_hierarchy(bundle.hierarchy, bundle.class_names, saved.class_names)
     metrics, ways = measure(seen, saved, plain, above)
     table = predictions_table(seen.indices, seen.targets, ways, seen.outputs, saved.model, saved.class_names)
-    write_bytes(directory.predictions, table)
+    other = data if data != settings.data else None
+    predictions = directory.predictions if other is None else directory.predictions_on(other)
+    predictions.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(predictions, table)
     metrics |= costs(saved, {}, ways) | {"seconds": {}}
-    write_json(directory.predictions.with_name("metrics.json"), {"data": bundle.name} | metrics)
+    write_json(predictions.with_name("metrics.json"), {"data": bundle.name} | metrics)
     parts = [
         f"{bundle.name}: {len(images):,} images\n{format_table(metrics)}",
         format_calibration(metrics),
         format_scores(metrics),
         format_promises(metrics),
         format_severity(metrics),
+        f"written: {predictions}",
     ]
     return "\n\n".join(part for part in parts if part)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ssal.config import Settings, make_settings, read_yaml
 from ssal.data import DataBundle, FileIndex, ImageSet, Preprocess, eval_loader, open_data
+from ssal.directory import RunDirectory
 from ssal.errors import InputError, RunError
 from ssal.evidence.faithfulness import (
     Against,
@@ -21,7 +22,6 @@ from ssal.evidence.faithfulness import (
     compare_checks,
 )
 from ssal.files import write_json
-from ssal.run.directory import RunDirectory
 from ssal.run.saved import SavedModel, load_model
 from ssal.text import encodable
 from ssal.training import Precision, default_device

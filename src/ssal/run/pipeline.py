@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,10 +13,11 @@ import torch
 
 from ssal.config import Settings, make_settings, to_yaml
 from ssal.data import FileIndex
+from ssal.directory import RunDirectory
 from ssal.errors import InputError, RunError, SsalError
 from ssal.files import write_text
 from ssal.interrupts import Interrupted, Interrupts
-from ssal.run.directory import RunDirectory, write_environment
+from ssal.run.environment import write_environment
 from ssal.run.finish import check_maps, fit_prediction, test
 from ssal.run.job import prepare
 from ssal.run.log import Log
@@ -101,14 +101,14 @@ def start_training(
     """
     directory = RunDirectory(out or _next_free(settings.data))
     with _interrupts(directory) as interrupts:
-        _refuse_present_run(directory, overwrite)
-        directory.check_free()
+        directory.check_vacant(overwrite=overwrite)
+        directory.check_unlocked()
         # That of the run that was here, if there was one.
         index = FileIndex.load(directory.index)
         job = prepare(settings, index)
         with directory.locked():
             # Another process may have been faster.
-            _refuse_present_run(directory, overwrite)
+            directory.check_vacant(overwrite=overwrite)
             directory.clear()
             _keep(index, directory)
             log = Log(directory.log, echo)
@@ -125,14 +125,6 @@ def _keep(index: FileIndex, directory: RunDirectory) -> None:
     # A run does not end for want of it: files are looked at again then.
     with suppress(OSError):
         index.save(directory.index)
-
-
-def _refuse_present_run(directory: RunDirectory, overwrite: bool) -> None:
-    if not directory.is_empty() and not overwrite:
-        raise RunError(
-            f"{directory.path} holds a run already; choose another --out, --overwrite it, "
-            f"or go on with it: {_command(directory)}"
-        )
 
 
 def resume_training(
@@ -182,10 +174,6 @@ def _finished(directory: RunDirectory, echo: Callable[[str], None]) -> Run:
     return run
 
 
-def _command(directory: RunDirectory) -> str:
-    return f"ssal train --resume {shlex.quote(str(directory.path))}"
-
-
 @contextmanager
 def _interrupts(directory: RunDirectory) -> Generator[Interrupts]:
     """Heed signals; who is interrupted is told how to go on."""
@@ -193,7 +181,9 @@ def _interrupts(directory: RunDirectory) -> Generator[Interrupts]:
         try:
             yield interrupts
         except Interrupted as stop:
-            written = "nothing was written" if directory.is_empty() else f"go on with: {_command(directory)}"
+            written = (
+                "nothing was written" if directory.is_empty() else f"go on with: {directory.resume_command}"
+            )
             raise Interrupted(stop.signum, written) from None
 
 
@@ -207,7 +197,9 @@ def _run(place: Workplace) -> Run:
         place.log.note(lost)
         # A signal to all processes ends one that began just now, before it could leave signals to this one.
         place.interrupts.check()
-        raise RunError(f"{lost}; go on, with fewer workers if need be: {_command(place.directory)}") from None
+        raise RunError(
+            f"{lost}; go on, with fewer workers if need be: {place.directory.resume_command}"
+        ) from None
     except (Interrupted, SsalError, OSError) as error:
         # The disk that failed may be the one with the log.
         with suppress(OSError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ssal.data import IMAGE_SUFFIXES, in_chunks_ahead
-from ssal.errors import DataError, InputError, RunError
+from ssal.errors import DataError, InputError, RunError, unknown_name
 from ssal.evidence import Evidence, MapSource, explain, find_sources
 from ssal.joint import Exponents, Outputs, joint_log_prob
 from ssal.run.decision import Decision, Rule, class_rule, group_rule
@@ -157,16 +157,17 @@ class Predictor:
         """Predict one image, or several.
 
         Args:
-            images: a path, PIL image, array [H, W] or [H, W, C], or tensor [C, H, W], of pixels 0–255 or
-                0–1; a folder, or a sequence of these, gives a list.
+            images: a path, the bytes of an image file, PIL image, array [H, W] or [H, W, C], or tensor
+                [C, H, W], of pixels 0–255 or 0–1; a folder, a sequence of these, an array [N, H, W, C] or a
+                tensor [N, C, H, W] gives a list.
 
         Raises:
             DataError: an image cannot be read, or a folder holds none.
         """
         if isinstance(images, str | Path) and Path(images).is_dir():
             images = image_files([Path(images)])
-        if isinstance(images, Sequence) and not isinstance(images, str):
-            results = list(self.predict_each(images))
+        if (several := _as_list(images)) is not None:
+            results = list(self.predict_each(several))
             for result in results:
                 if isinstance(result, DataError):
                     raise result
@@ -186,7 +187,7 @@ class Predictor:
         """Take the prediction of one image, or of each in a list, apart: see `ssal.evidence.Evidence`.
 
         Args:
-            images: a path, PIL image, array or tensor as `predict` takes it, or a list of these.
+            images: a path, PIL image, array or tensor as `predict` takes it, or several, but no folder.
 
         Raises:
             DataError: an image cannot be read.
@@ -194,13 +195,13 @@ class Predictor:
         """
         if self.mode == "main":
             raise InputError("an explanation needs the branches; load the run in mode joint, not main")
-        several = isinstance(images, list | tuple)
-        tensors = [self.preprocess(image) for image in cast(list[Any], images if several else [images])]
+        several = _as_list(images)
+        tensors = [self.preprocess(image) for image in ([images] if several is None else several)]
         if not tensors:
             return []
         batch = torch.stack(tensors).to(self.device)
         found = explain(self.saved.model, batch, self.exponents, self.class_names, sources=self._map_sources)
-        return found if several else found[0]
+        return found[0] if several is None else found
 
     def predict_each(
         self, images: Iterable[Any], batch_size: int = _BATCH
@@ -269,6 +270,14 @@ class Predictor:
         )
 
 
+def _as_list(images: Any) -> list[Any] | None:
+    """The images one by one, if they are several."""
+    if isinstance(images, Tensor | np.ndarray):
+        return list(images) if images.ndim == 4 else None
+    one = isinstance(images, str | bytes | bytearray | memoryview)
+    return list(images) if isinstance(images, Sequence) and not one else None
+
+
 def image_files(paths: Sequence[Path]) -> list[Path]:
     """Files as given, and the images inside folders in the order of their names.
 
@@ -310,7 +319,7 @@ def load(
         InputError: the mode is unknown.
     """
     if mode not in ("joint", "main"):
-        raise InputError(f"unknown mode {mode!r}; allowed: joint, main")
+        raise unknown_name("mode", mode, ["joint", "main"])
     folder = Path(run)
     if not folder.is_dir():
         raise RunError(f"no run directory at {folder}")

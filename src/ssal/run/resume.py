@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from ssal.checkpoint import load_state, save_state
 from ssal.config import Settings, make_settings, merge_into, read_yaml, to_yaml
+from ssal.directory import RunDirectory
 from ssal.errors import InputError, RunError
 from ssal.files import write_text
-from ssal.run.directory import RunDirectory
 from ssal.run.job import Job
 
 # What has no influence on the result. The data may lie elsewhere, but must be the same. With another number

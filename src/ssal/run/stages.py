@@ -22,12 +22,12 @@ from ssal.confusion import (
     save_confusion,
     sparse_confusion,
 )
+from ssal.directory import RunDirectory
 from ssal.errors import RunError
 from ssal.files import write_json
 from ssal.grouping import Grouping
 from ssal.interrupts import Interrupts
 from ssal.model import SSALModel
-from ssal.run.directory import RunDirectory
 from ssal.run.job import Job
 from ssal.run.log import Log, add_row, epoch_line, stage_seconds
 from ssal.training import (

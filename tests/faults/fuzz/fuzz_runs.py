@@ -21,10 +21,10 @@ with atheris.instrument_imports(include=["ssal", "yaml"]):
 
     from ssal.checkpoint import load_state
     from ssal.config import make_settings, parse_assignments, read_yaml, to_yaml
+    from ssal.directory import RunDirectory
     from ssal.errors import SsalError
     from ssal.report.reading import read_record
     from ssal.run import log, results, saved, stages
-    from ssal.run.directory import RunDirectory
     from ssal.run.hierarchy import read_hierarchy
     from ssal.run.predictor import Predictor
     from ssal.run.resume import load_beginnings, settings_to_go_on

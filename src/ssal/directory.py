@@ -1,27 +1,20 @@
-"""A run directory: its names, who may write to it, and what it says of the machine."""
+"""A run directory: its names, and who may write to it; cheap to import, so that a refusal comes at once."""
 
 from __future__ import annotations
 
-import platform
+import shlex
 import shutil
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 
 from ssal.errors import RunError
-from ssal.files import remove_leftovers, write_json
-from ssal.machine import available_cores, processor
+from ssal.files import remove_leftovers
 
 _LOCK = ".lock"
-_LIBRARIES = ("ssal", "torch", "torchvision", "timm", "lightning", "numpy", "scipy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -100,6 +93,16 @@ class RunDirectory:
         """Predictions on the test data."""
         return self.path / "eval" / "predictions.parquet"
 
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with the run."""
+        return f"ssal train --resume {shlex.quote(str(self.path))}"
+
+    def predictions_on(self, data: str) -> Path:
+        """Predictions on other data: a name, folder or file."""
+        name = Path(data.removeprefix("hf:")).stem or "data"
+        return self.predictions.parent / name / self.predictions.name
+
     def is_empty(self) -> bool:
         """Whether no configuration was written yet, so that there is nothing to lose."""
         return not self.config.exists()
@@ -135,7 +138,7 @@ class RunDirectory:
         finally:
             lock.release()
 
-    def check_free(self) -> None:
+    def check_unlocked(self) -> None:
         """Find out before long preparations whether another process works in this folder.
 
         Raises:
@@ -145,25 +148,17 @@ class RunDirectory:
             with self.locked():
                 pass
 
+    def check_vacant(self, *, overwrite: bool = False) -> None:
+        """Find out whether a new run may begin in this folder.
 
-def describe_environment(**extra: Any) -> dict[str, Any]:
-    """Versions, machine and command of this process, as plain values."""
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _LIBRARIES},
-        "system": platform.platform(terse=True),
-        "machine": platform.machine(),
-        "processor": processor(),
-        "cpus": available_cores(),
-        "threads": torch.get_num_threads(),
-        "gpus": gpus,
-        **extra,
-    }
+        Args:
+            overwrite: whether it may take the place of another run.
 
-
-def write_environment(directory: RunDirectory, **extra: Any) -> None:
-    """Write `env.json`."""
-    write_json(directory.env, describe_environment(**extra))
+        Raises:
+            RunError: there is a run already, and it is to be kept.
+        """
+        if not self.is_empty() and not overwrite:
+            raise RunError(
+                f"{self.path} holds a run already; choose another --out, --overwrite it, "
+                f"or go on with it: {self.resume_command}"
+            )
