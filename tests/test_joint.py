@@ -114,7 +114,7 @@ def test_chunks_do_not_change_the_likelihood(monkeypatch: pytest.MonkeyPatch) ->
     outputs, target = some_outputs()
     point = np.array([0.8, 0.3, 1.1])
     whole = joint_nll(point, outputs, target, GROUPINGS)
-    monkeypatch.setattr("ssal.joint._CHUNK", 50)
+    monkeypatch.setattr("ssal.joint.exponents._CHUNK", 50)
     pieces = joint_nll(point, outputs, target, GROUPINGS)
     assert pieces[0] == pytest.approx(whole[0], rel=1e-12)
     assert pieces[1] == pytest.approx(whole[1], rel=1e-9)
