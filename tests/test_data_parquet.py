@@ -224,6 +224,12 @@ def test_labels_that_are_none_are_refused(tmp_path: Path, labels: pa.Array, mess
         open_data(write(tmp_path / "set.parquet", {"image": images(4), "label": labels}))
 
 
+def test_categories_as_pandas_writes_them_are_labels(tmp_path: Path) -> None:
+    labels = pa.array(["cat", "ant"] * 3).dictionary_encode()
+    data = open_data(write(tmp_path / "set.parquet", {"image": images(6), "label": labels}))
+    assert data.class_names == ("ant", "cat")
+
+
 def test_a_declared_class_without_images_is_named(tmp_path: Path) -> None:
     file = huggingface(tmp_path / "set.parquet", [0, 0, 0, 2, 2, 2])
     with pytest.raises(DataError, match="class 'bee' has no image"):

@@ -67,6 +67,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"test_share": 0.0}, "test_share"),
+        ({"test_share": 1.1}, "test_share"),
         ({"image_size": 0}, "from 1 to 4096"),
         ({"image_size": (8, 9999)}, "from 1 to 4096"),
         ({"channels": 2}, "got 2"),

@@ -275,3 +275,12 @@ def test_exponents_want_finite_logits(value: float, part: int, name: str) -> Non
     logits[part][2, 1] = value
     with pytest.raises(InputError, match=f"logits of {name} are not all finite"):
         fit_exponents(Outputs(logits[0], (logits[1],)), torch.arange(6), [Grouping.random(10, 3, 0)])
+
+
+def test_fitting_takes_outputs_of_a_network_that_records_gradients() -> None:
+    outputs, target = some_outputs()
+    recorded = Outputs(
+        outputs.main.requires_grad_(), tuple(group.requires_grad_() for group in outputs.groups)
+    )
+    assert fit_exponents(recorded, target, GROUPINGS).main > 0
+    assert not LinearCombination.fit(recorded, target).weight.requires_grad

@@ -48,6 +48,9 @@ def test_reliability_is_the_calibration_curve_of_sklearn(seed, bins):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_calibration_error_is_the_mean_distance_in_the_diagram(dtype):
     probs, target = sample(3)
+    # Certain ones too, right and wrong.
+    probs[:40] = np.eye(probs.shape[1])[target[:40]]
+    probs[:10] = np.roll(probs[:10], 1, axis=1)
     values = torch.tensor(probs, dtype=dtype)
     found = reliability(values, target)
     filled = found.count > 0
@@ -105,6 +108,18 @@ def test_the_gain_in_area_is_that_of_resampling():
     assert gain.low > 0
     mirrored = area_gain(other, ours, repeats=100, seed=3)
     assert mirrored == pytest.approx((-gain.mean, -gain.high, -gain.low))
+
+
+def test_ties_are_resampled_like_everything_else():
+    """Of a score with five values, whose ties hold errors of both kinds; of one value, accuracy alone."""
+    generator = np.random.default_rng(5)
+    for levels in (5, 1):
+        ours, other = (
+            (generator.integers(levels, size=400), generator.random(400) < share) for share in (0.75, 0.7)
+        )
+        gain = area_gain(ours, other, repeats=200, seed=3)
+        np.testing.assert_allclose((gain.low, gain.high), reference_gain(ours, other, 200, 3), atol=3e-3)
+        assert gain.high - gain.low > 0.03
 
 
 def test_a_way_gains_nothing_over_itself():

@@ -19,7 +19,7 @@ from ssal.checkpoint import load_state, save_state
 from ssal.config import make_settings
 from ssal.data import open_data
 from ssal.errors import DataError, InputError, RunError
-from ssal.run import evaluate_run, resume_training, start_training
+from ssal.run import evaluate_run, resume_training, start_training, write_predictions
 from ssal.run.heads import heads_of
 from ssal.run.log import read_rows
 from ssal.run.resolve import check_groups, default_groups
@@ -195,6 +195,28 @@ def test_other_data_leave_the_predictions_on_the_test_data(finished: ssal.Run, t
     assert text.splitlines()[-1] == f"written: {written}"
     assert pq.read_table(written)["target"].to_pylist() == sorted(map(str, digits.target[:200]))
     assert json.loads(written.with_name("metrics.json").read_text())["data"] == str(tmp_path / "others")
+
+
+def test_data_without_a_test_part_are_measured_as_a_whole(finished: ssal.Run, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    for name in map(str, range(10)):
+        (tmp_path / "flat" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("L", (8, 8)).save(tmp_path / "flat" / name / f"{number}.png")
+    metrics = (tmp_path / "run" / "metrics.json").read_bytes()
+    assert ": 20 images" in evaluate_run(tmp_path / "run", data=str(tmp_path / "flat"))
+    # A path that ends in dots has a name all the same.
+    evaluate_run(tmp_path / "run", data=str(tmp_path / "flat" / "0" / ".."))
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == metrics
+    assert {path.name for path in (tmp_path / "run" / "eval").iterdir() if path.is_dir()} == {"flat"}
+
+
+def test_explanations_never_take_the_place_of_another(finished: ssal.Run, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a-2.png", "a.png", "a.jpg")]
+    for file in files:
+        Image.new("L", (8, 8)).save(file)
+    write_predictions(finished.predictor(), files, tmp_path / "p.csv", explanations=tmp_path / "seen")
+    assert {path.name for path in (tmp_path / "seen").iterdir()} == {"a-2", "a", "a-3"}
 
 
 def test_a_baseline_of_another_network_is_named(finished: ssal.Run, tmp_path: Path) -> None:

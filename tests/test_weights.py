@@ -38,6 +38,19 @@ def test_safetensors_with_prefixes_and_another_head(tmp_path: Path) -> None:
     assert torch.equal(target[0].weight, source[0].weight)
 
 
+def test_averaged_weights_are_taken_where_there_are_some(tmp_path: Path) -> None:
+    plain, averaged = network(), network()
+    torch.save({"state_dict": plain.state_dict(), "state_dict_ema": averaged.state_dict()}, tmp_path / "w.pt")
+    assert torch.equal(read_weights(tmp_path / "w.pt")["1.weight"], averaged[1].weight)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.module.", "module._orig_mod.", "model.backbone.", "module."])
+def test_prefixes_are_taken_off_in_any_order(prefix: str) -> None:
+    source, target = network(), network()
+    report = load_fitting(target, {prefix + name: value for name, value in source.state_dict().items()})
+    assert len(report.loaded) == 4 and torch.equal(target[1].weight, source[1].weight)
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no weight fits Sequential"):
         load_fitting(network(), {"conv.weight": torch.zeros(1)})

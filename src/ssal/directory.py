@@ -100,7 +100,7 @@ class RunDirectory:
 
     def predictions_on(self, data: str) -> Path:
         """Predictions on other data: a name, folder or file."""
-        name = Path(data.removeprefix("hf:")).stem or "data"
+        name = Path(data.removeprefix("hf:")).resolve().stem or "data"
         return self.predictions.parent / name / self.predictions.name
 
     def is_empty(self) -> bool:
@@ -112,7 +112,7 @@ class RunDirectory:
         names = (self.config, self.env, self.log, self.rows, self.metrics, self.confusion)
         for file in (*names, self.path / "report.html"):
             file.unlink(missing_ok=True)
-        for name in ("groups", "checkpoints", "model", "eval", "plots", "explain"):
+        for name in ("groups", "checkpoints", "model", "eval", "plots", "explain", "tensorboard", "wandb"):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     @contextmanager

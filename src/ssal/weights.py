@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from ssal.errors import InputError, RunError
 
-# What trainers wrap around a state dict, and prefixes they put before its keys.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
+# What trainers wrap around a state dict, averaged weights first, as timm takes them, and prefixes that they
+# put before its keys.
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
 
 
@@ -104,7 +105,7 @@ def _refuse_compressed(path: Path) -> None:
 
 
 def _bare(name: str) -> str:
-    for prefix in _PREFIXES:
+    while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), None):
         name = name.removeprefix(prefix)
     return name
 

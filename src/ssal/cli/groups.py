@@ -37,7 +37,7 @@ def _read(path: Path) -> dict[str, Grouping]:
         return {path.stem: Grouping.load(path)}
     files = sorted((path / "groups").glob("*.json"))
     if not files:
-        raise RunError(f"no groups in {path}; groups/*.json are written once the baseline is trained")
+        raise RunError(f"no groups in {path}; groups/*.json are written once the groups are found")
     return {file.stem: Grouping.load(file) for file in files}
 
 

@@ -25,12 +25,20 @@ from ssal.data.index import FileIndex
 from ssal.data.loader import eval_loader, train_loader
 from ssal.data.preprocess import Preprocess
 from ssal.data.sampler import epoch_order
-from ssal.data.sources import RawData, SourceOptions, register_source, source_names, split_off_test
+from ssal.data.sources import (
+    TEST_SHARE,
+    RawData,
+    SourceOptions,
+    register_source,
+    source_names,
+    split_off_test,
+)
 from ssal.data.split import draw_per_class, holdout_split
 from ssal.data.unreadable import Unreadable, find_unreadable
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "TEST_SHARE",
     "ArraySet",
     "Augmentation",
     "Batch",

@@ -13,7 +13,7 @@ from ssal.data.parquet import has_parquet, read_parquet
 from ssal.data.pixels import Channels, check_channels
 from ssal.data.preprocess import Preprocess, check_image_size
 from ssal.data.settle import settle
-from ssal.data.sources import RawData, SourceOptions, get_source, source_names
+from ssal.data.sources import TEST_SHARE, RawData, SourceOptions, get_source, source_names
 from ssal.data.tiny_imagenet import is_tiny_imagenet
 from ssal.data.unreadable import Unreadable
 from ssal.errors import InputError
@@ -86,7 +86,7 @@ def open_data(
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     seed: int = 0,
-    test_share: float = 0.2,
+    test_share: float = TEST_SHARE,
     in_memory: bool | None = None,
     skip_bad: bool = False,
     check_files: bool | None = None,
@@ -104,7 +104,7 @@ def open_data(
             from the images as `ssal.data.headers.default_size` says.
         channels: 1 for grey, 3 for RGB; by default the source's, else found from the images.
         seed: Seed of the split, for data that come without test data.
-        test_share: Share of such data to test on.
+        test_share: Share of such data to test on; with 1 they are all for testing, and to train on as well.
         in_memory: Whether to decode files once and for all; by default if they take at most 1 GiB and are
             small (at most 64 pixels a side) or all of the size asked for.
         skip_bad: Leave out images that cannot be read, instead of stopping.
@@ -123,8 +123,8 @@ def open_data(
     >>> len(data.class_names), data.image_size, data.channels
     (10, (8, 8), 1)
     """
-    if not 0.0 < test_share < 1.0:
-        raise InputError(f"test_share must lie between 0 and 1, both excluded; got {test_share}")
+    if not 0.0 < test_share <= 1.0:
+        raise InputError(f"test_share must lie between 0, excluded, and 1; got {test_share}")
     index = index or FileIndex()
     options = SourceOptions(
         data_dir=None if data_dir is None else _folder_of(str(name_or_path), Path(data_dir)),

@@ -129,6 +129,8 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _is_value(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
@@ -157,6 +159,8 @@ def encode_labels(
         raise DataError(
             f"column {column.name!r} of {where} must hold integers or text; it holds {values.type}"
         )
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
     if values.null_count:
         row = pc.index(values.is_null(), True).as_py()
         raise DataError(f"row {row} of {where} has no label in column {column.name!r}")

@@ -8,7 +8,7 @@ from ssal.data.decode import IMAGE_SUFFIXES
 from ssal.data.imagesets import FileSet
 from ssal.data.index import FileIndex, Listing
 from ssal.data.items import FileItems
-from ssal.data.sources import RawData, SourceOptions, split_off_test
+from ssal.data.sources import RawData, SourceOptions, split_note, split_off_test
 from ssal.errors import DataError
 
 _TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -22,13 +22,13 @@ def read_folder(root: Path, options: SourceOptions) -> RawData:
     """
     if not _has_parts(root):
         train, test = split_off_test(read_class_folders(root, options.index), options)
-        return RawData(train, test, notes=(_split_note(root, options),))
+        return RawData(train, test, notes=split_note(str(root), options))
     train = read_class_folders(root / "train", options.index)
     # A test/ without class folders holds images whose classes are kept secret.
     usable = [name for name in _TEST_FOLDERS if _class_folders(root / name)]
     if not usable:
         kept, test = split_off_test(train, options)
-        return RawData(kept, test, notes=(_split_note(root / "train", options),))
+        return RawData(kept, test, notes=split_note(str(root / "train"), options))
     notes = tuple(f"{root / name} is not used: {root / usable[0]} is the test data" for name in usable[1:])
     return RawData(train, read_class_folders(root / usable[0], options.index), notes=notes)
 
@@ -120,8 +120,3 @@ def _scan(folder: Path) -> Listing:
 def _is_image(entry: os.DirEntry[str]) -> bool:
     ending = "." + entry.name.rpartition(".")[2].lower()
     return ending in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-
-
-def _split_note(root: Path, options: SourceOptions) -> str:
-    part = f"{options.test_share:.0%} of each class"
-    return f"{root} comes without test data: {part} are set aside, by seed {options.seed}"

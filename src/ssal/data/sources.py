@@ -23,6 +23,9 @@ from ssal.data.pixels import Channels
 from ssal.data.split import holdout_split
 from ssal.errors import InputError, unknown_name
 
+# Of data that come without a test part.
+TEST_SHARE = 0.2
+
 
 @dataclass(frozen=True)
 class SourceOptions:
@@ -31,7 +34,7 @@ class SourceOptions:
     Attributes:
         data_dir: Folder that holds a named data set.
         seed: Seed of the split, for data that come without test data.
-        test_share: Share of such data to test on.
+        test_share: Share of such data to test on; with 1 they are all for testing, and to train on as well.
         image_column: Column of the images in a table; by default found by type and name.
         label_column: Column of the labels in a table; likewise.
         index: What is known of folders from before.
@@ -39,7 +42,7 @@ class SourceOptions:
 
     data_dir: Path | None = None
     seed: int = 0
-    test_share: float = 0.2
+    test_share: float = TEST_SHARE
     image_column: str | None = None
     label_column: str | None = None
     index: FileIndex = field(default_factory=FileIndex)
@@ -115,6 +118,16 @@ def split_off_test(images: ImageSet, options: SourceOptions) -> tuple[ImageSet, 
     Raises:
         DataError: A class has too few images to train, hold out and test with one each.
     """
+    if options.test_share == 1:
+        return images, images
     check_trainable(images, at_least=3)
     train, test = holdout_split(images.targets, options.test_share, options.seed)
     return images.select(train), images.select(test)
+
+
+def split_note(where: str, options: SourceOptions) -> tuple[str, ...]:
+    """What to tell of data that `split_off_test` has divided."""
+    if options.test_share == 1:
+        return ()
+    share = f"{options.test_share:.0%} of each class"
+    return (f"{where} comes without test data: {share} are set aside, by seed {options.seed}",)

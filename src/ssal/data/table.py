@@ -11,7 +11,7 @@ from ssal.data.classes import Hierarchy
 from ssal.data.columns import Column, encode_labels, image_column, label_column
 from ssal.data.imagesets import FileSet, ImageSet
 from ssal.data.items import EncodedItems
-from ssal.data.sources import RawData, SourceOptions, split_off_test
+from ssal.data.sources import RawData, SourceOptions, split_note, split_off_test
 from ssal.errors import DataError
 
 # Best first; the second to last are what people call the part that is judged while training.
@@ -59,10 +59,7 @@ def read_table(splits: dict[str, TableSplit], options: SourceOptions) -> RawData
     notes = [f"split {name!r} is not used: it has no labels" for name in present if name not in labelled]
     if not labelled:
         kept, test = split_off_test(train, options)
-        notes.append(
-            f"{source.where} comes without test data: {options.test_share:.0%} of each class are set aside,"
-            f" by seed {options.seed}"
-        )
+        notes += split_note(source.where, options)
         return RawData(kept, test, hierarchy=hierarchy, notes=tuple(notes))
     notes += [f"split {name!r} is not used: {labelled[0]!r} is the test data" for name in labelled[1:]]
     return RawData(train, _image_set(splits[labelled[0]], options), hierarchy=hierarchy, notes=tuple(notes))

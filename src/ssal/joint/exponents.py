@@ -36,6 +36,7 @@ def _chunks(outputs: Outputs) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
+@torch.no_grad()
 def joint_nll(
     values: NDArray[np.float64], outputs: Outputs, target: Tensor, groupings: Sequence[Grouping | Tensor]
 ) -> tuple[float, NDArray[np.float64]]:
@@ -76,7 +77,7 @@ def fit_exponents(
     for ever: with few samples a lower bound keeps the prediction from being far too sure.
 
     Args:
-        outputs: logits of N held-out samples, detached.
+        outputs: logits of N held-out samples; no gradient goes into them.
         target: their true classes, int64 [N].
         groupings: one map class → group for each branch.
         largest: upper bound of each exponent.

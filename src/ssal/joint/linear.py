@@ -64,7 +64,7 @@ class LinearCombination:
         """Fit to held-out samples, everything else frozen; the L2 penalty is chosen by cross-validation.
 
         Args:
-            outputs: logits of N held-out samples, detached.
+            outputs: logits of N held-out samples; no gradient goes into them.
             target: their true classes, int64 [N]; every class must be there.
 
         Raises:
@@ -80,7 +80,7 @@ class LinearCombination:
             raise InputError(
                 f"a linear combination needs held-out samples of each class; none of {missing[:5]}"
             )
-        features, labels = _log_features(outputs).cpu().numpy(), target.cpu().numpy()
+        features, labels = _log_features(outputs).detach().cpu().numpy(), target.cpu().numpy()
         # One scale for all features: the solver needs a quarter of the steps, the penalty stays even.
         scale = float(features.std()) or 1.0
         features /= scale

@@ -11,6 +11,9 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from ssal.errors import InputError
 from ssal.metrics.inputs import check_distributions, scores_and_target
 
+# In single precision, to which torchmetrics rounds.
+_BELOW_ONE = 1 - 2**-24
+
 
 def expected_calibration_error(probs: object, target: object, bins: int = 15) -> float:
     """Expected calibration error of the top-1 probability, over bins of equal width, in percent.
@@ -33,9 +36,10 @@ def expected_calibration_error(probs: object, target: object, bins: int = 15) ->
     if bins < 1:
         raise InputError(f"the calibration error needs at least 1 bin, not {bins}")
     check_distributions(values, "probs")
-    # Rounding may lift a probability above 1, and torchmetrics would take that for a logit.
+    # Rounding may lift a probability above 1, and torchmetrics would take that for a logit; for 1 itself it
+    # has a bin of its own, beside those asked for.
     error = multiclass_calibration_error(
-        values.clamp(0, 1), classes, num_classes=values.shape[1], n_bins=bins, norm="l1"
+        values.clamp(0, _BELOW_ONE), classes, num_classes=values.shape[1], n_bins=bins, norm="l1"
     )
     return 100 * float(error)
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from ssal.errors import DataError
-from ssal.metrics.confidence import area_under_risk_coverage, risk_coverage
+from ssal.metrics.confidence import area_under_risk_coverage
 from ssal.metrics.inputs import confidence_and_correct
 
 # Weights of this many resampled samples are held at a time.
@@ -95,7 +95,7 @@ def area_gain(
     orders = [_by_confidence(*way) for way in (ours, other)]
     differences: list[NDArray[np.float64]] = []
     for weights in _resampled(orders[0][0].size, orders[1][0].size, repeats, seed):
-        areas = [_weighted_area(weights[:, order], error) for order, error in orders]
+        areas = [_weighted_area(weights[:, order], error, ties) for order, error, ties in orders]
         differences.append(areas[1] - areas[0])
     low, high = np.quantile(np.concatenate(differences), [0.025, 0.975])
     mean = area_under_risk_coverage(*other) - area_under_risk_coverage(*ours)
@@ -157,16 +157,25 @@ def _binned_gaps(confidence: object, correct: object, bins: int) -> NDArray[np.f
     return gaps
 
 
-def _by_confidence(confidence: object, correct: object) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The order from sure to unsure, and the error of each sample in it, ties sharing theirs."""
-    scores, _ = confidence_and_correct(confidence, correct)
-    coverage, risk = risk_coverage(confidence, correct)
-    errors = np.diff(risk * np.arange(1, coverage.size + 1), prepend=0.0)
-    return np.argsort(-scores, kind="stable"), errors
+def _by_confidence(
+    confidence: object, correct: object
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """The order from sure to unsure, the error of each sample in it, and where each run of ties begins."""
+    scores, right = confidence_and_correct(confidence, correct)
+    order = np.argsort(-scores, kind="stable")
+    begins = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
+    return order, (1.0 - right[order]).astype(np.float64), begins
 
 
-def _weighted_area(weights: NDArray[np.int64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Area of each row of `weights` [R, N], how often each sample was drawn."""
+def _weighted_area(
+    weights: NDArray[np.int64], errors: NDArray[np.float64], begins: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Area of each row of `weights` [R, N], how often each sample was drawn; ties share their errors."""
+    if begins.size < errors.size:
+        # Those of the drawn ones: with the rate of all samples, ties would have no chance in them.
+        wrong = np.add.reduceat(weights * errors, begins, axis=1)
+        rate = wrong / np.maximum(np.add.reduceat(weights, begins, axis=1), 1)
+        errors = rate.repeat(np.diff(begins, append=errors.size), axis=1)
     kept = weights.cumsum(axis=1)
     risk = (weights * errors).cumsum(axis=1) / np.maximum(kept, 1)
     return (weights * risk).sum(axis=1) / kept[:, -1]

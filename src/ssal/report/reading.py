@@ -246,7 +246,8 @@ def _epochs(path: Path, faults: list[str]) -> list[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return [_typed(row) for row in csv.DictReader(file)]
-    except (OSError, ValueError, csv.Error):
+    except (OSError, ValueError, TypeError, csv.Error):
+        # A row with more fields than columns has a list among its values.
         faults.append(f"{path.name} is missing or damaged")
         return []
 

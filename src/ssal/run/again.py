@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from ssal.config import make_settings, read_yaml
-from ssal.data import FileIndex, ImageSet, eval_loader, open_data
+from ssal.data import TEST_SHARE, FileIndex, ImageSet, eval_loader, open_data
 from ssal.directory import RunDirectory
 from ssal.errors import DataError, RunError
 from ssal.files import write_bytes, write_json
@@ -34,6 +34,12 @@ def _with_classes(images: ImageSet, class_names: Sequence[str]) -> ImageSet:
     return images.with_labels(table[images.targets], class_names)
 
 
+def _is_same(data: str, own: str) -> bool:
+    """Whether data are those of the run, however their path is written."""
+    paths = Path(data), Path(own)
+    return data == own or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))
+
+
 def evaluate_run(
     path: Path,
     *,
@@ -48,7 +54,8 @@ def evaluate_run(
 
     Args:
         path: the run directory.
-        data: name, folder or file of other data, whose test part is used; the run's own data if None.
+        data: name, folder or file of other data, whose test part is used, or all of it if it has none; the
+            run's own data if None.
         data_dir: where the files of named data are; as in the run if None.
         hierarchy: JSON file with the superclass of each class; those that come with the data if None.
         backbone: function from `num_classes` to the backbone, where it is no named network.
@@ -67,15 +74,17 @@ def evaluate_run(
     settings = make_settings(read_yaml(directory.config))
     saved = load_model(directory.model, backbone)
     given = None if hierarchy is None else read_hierarchy(hierarchy, saved.class_names)
-    # The index is that of the run's own data.
-    index = FileIndex.load(directory.index) if data is None else FileIndex()
+    other = None if data is None or _is_same(data, settings.data) else data
     bundle = open_data(
-        data or settings.data,
+        other or settings.data,
+        # Data that nothing was trained on are measured as a whole.
+        test_share=TEST_SHARE if other is None else 1.0,
         data_dir=data_dir or settings.data_dir,
         image_size=saved.preprocess.image_size,
         channels=saved.preprocess.channels,
         skip_bad=settings.skip_bad,
-        index=index,
+        # It is of the run's own data.
+        index=FileIndex.load(directory.index) if other is None else None,
     )
     images = _with_classes(bundle.test, saved.class_names)
     loader = eval_loader(images, saved.preprocess, batch_size=250, workers=settings.workers)
@@ -86,13 +95,13 @@ def evaluate_run(
     above = given or align_hierarchy(bundle.hierarchy, bundle.class_names, saved.class_names)
     metrics, ways = measure(seen, saved, plain, above)
     table = predictions_table(seen.indices, seen.targets, ways, seen.outputs, saved.model, saved.class_names)
-    other = data if data != settings.data else None
     predictions = directory.predictions if other is None else directory.predictions_on(other)
     predictions.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(predictions, table)
     metrics |= costs(saved, {}, ways) | {"seconds": {}}
     write_json(predictions.with_name("metrics.json"), {"data": bundle.name} | metrics)
     parts = [
+        "\n".join(bundle.notes),
         f"{bundle.name}: {len(images):,} images\n{format_table(metrics)}",
         format_calibration(metrics),
         format_scores(metrics),

@@ -46,7 +46,9 @@ def error_detection(log_probs: Mapping[str, Tensor], target: Tensor) -> dict[str
     for way, scores in log_probs.items():
         correct = (scores.argmax(dim=1) == target).numpy()
         one_sided = bool(correct.all() or not correct.any())
-        confidence = scores.max(dim=1).values.numpy()
+        # Minus what the other classes get together: it orders alike, and does not round to 1.
+        others = scores.double().scatter(1, scores.argmax(dim=1, keepdim=True), -torch.inf)
+        confidence = -others.logsumexp(dim=1).numpy()
         result[way] = None if one_sided else float(error_detection_auroc(confidence, correct))
     return result
 

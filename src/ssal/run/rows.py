@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,13 +101,15 @@ def _columns(predictor: Predictor, branches: Sequence[str], *, explained: bool) 
 def _records(
     predictor: Predictor, files: Sequence[Path], explanations: Path | None
 ) -> Iterator[dict[str, Any]]:
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
     for file, result in zip(files, predictor.predict_each(files), strict=True):
         record = as_record(file, result)
         if explanations is not None and isinstance(result, Prediction):
-            name = file_name(file.stem)
-            taken[name] = taken.get(name, 0) + 1
-            folder = explanations / (name if taken[name] == 1 else f"{name}-{taken[name]}")
+            stem = file_name(file.stem)
+            names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+            name = next(name for name in names if name not in taken)
+            taken.add(name)
+            folder = explanations / name
             write_explanation(predictor, file, folder)
             record["explanation"] = encodable(str(folder / "explain.png"))
         yield record

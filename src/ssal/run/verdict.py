@@ -12,7 +12,7 @@ _LEVEL = 0.05
 # A gain of less than this share is a little one, however sure.
 _NOTABLE = 0.02
 # The promise to quote, or the next larger one that can be given.
-_QUOTED = 0.02
+QUOTED_RISK = 0.02
 
 
 def verdict_lines(metrics: Mapping[str, Any]) -> list[str]:
@@ -125,7 +125,7 @@ def guarantee_line(metrics: Mapping[str, Any]) -> str | None:
 
 
 def _quoted(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return next((row for row in rows if row["possible"] and row["risk"] >= _QUOTED), None)
+    return next((row for row in rows if row["possible"] and row["risk"] >= QUOTED_RISK), None)
 
 
 def _kept(row: Mapping[str, Any]) -> str:

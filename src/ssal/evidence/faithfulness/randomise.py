@@ -52,22 +52,22 @@ def _draw(
     own: Tensor,
     maps: Sequence[Tensor | None],
     generator: torch.Generator,
-) -> dict[tuple[int, str], Likeness]:
-    """Randomise a copy of the model layer by layer: likeness of the maps by part and layer."""
+) -> dict[tuple[int, int], Likeness]:
+    """Randomise a copy of the model layer by layer: likeness of the maps by part and step of `plan`."""
     model = copy.deepcopy(reader.model)
     twin = MapReader(model, transplant(reader.sources, reader.model, model))
     size = (images.shape[2], images.shape[3])
-    found: dict[tuple[int, str], Likeness] = {}
-    for layers in plan:
+    found: dict[tuple[int, int], Likeness] = {}
+    for step, layers in enumerate(plan):
         model.cpu()
         for layer in layers:
             randomise_weights(model.get_submodule(layer.path), generator)
         model.to(images.device)
         for part, (before, after) in enumerate(zip(maps, own_maps(twin, images, own), strict=True)):
-            names = [layer.name for layer in layers if part in layer.parts]
-            if names and before is not None and after is not None:
+            concerned = any(part in layer.parts for layer in layers)
+            if concerned and before is not None and after is not None:
                 likeness = rank_correlation(before, after), structural_similarity(before, after, size)
-                found[part, names[0]] = likeness
+                found[part, step] = likeness
     return found
 
 
@@ -104,9 +104,12 @@ def randomise(
         if found is None:
             continue
         stages: list[Stage] = []
-        for name in (layer.name for layers in plan for layer in layers if part in layer.parts):
-            rank, structure = (float(np.mean([run[part, name][kind] for run in runs])) for kind in (0, 1))
-            stages.append(Stage(name, rank, structure))
+        for step, layers in enumerate(plan):
+            # Of several at once, where a part reads other branches, the first says how deep it goes.
+            names = [layer.name for layer in layers if part in layer.parts]
+            if names:
+                rank, structure = (float(np.mean([run[part, step][kind] for run in runs])) for kind in (0, 1))
+                stages.append(Stage(names[0], rank, structure))
         # Half the set away: the images may be sorted by class.
         strangers = rank_correlation(found, found.roll(len(found) // 2, dims=0))
         cascades.append(Cascade(subject, tuple(stages), float(strangers.mean())))

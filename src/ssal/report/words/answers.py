@@ -11,7 +11,7 @@ from ssal.report.paired import Paired, compare_paired
 from ssal.report.reading import Record
 from ssal.report.words.chance import joint_against_baseline, more_often
 from ssal.report.words.summary import Summary
-from ssal.run.verdict import error_detection_line, guarantee_line
+from ssal.run.verdict import QUOTED_RISK, error_detection_line, guarantee_line
 
 # Whose probabilities the joint ones are held against, the fairest first.
 _OPPONENTS = {
@@ -121,7 +121,9 @@ def _errors(record: Record, summary: Summary) -> None:
 def _promise(record: Record, summary: Summary) -> None:
     line = _spoken(guarantee_line, record)
     if line is not None and record.selective is not None:
-        kept = any(row.possible and row.holds is not False for row in record.selective.guarantee)
+        quoted = (row for row in record.selective.guarantee if row.possible and row.risk >= QUOTED_RISK)
+        row = next(quoted, None)
+        kept = row is not None and row.holds is not False
         (summary.brings if kept else summary.lacks).append(line)
 
 
