@@ -104,3 +104,21 @@ def test_groups_that_need_no_confusion_begin_at_once(tmp_path: Path) -> None:
 def test_the_plan_speaks_of_one_training() -> None:
     text = describe_plan(make_settings(SETTINGS))
     assert "baseline" not in text and "for 2 epochs" in text and "of each" not in text
+
+
+def test_the_maps_of_groups_behind_a_fused_branch_are_checked(tmp_path: Path) -> None:
+    """They lose their weights with those of all branches that the fused one reads, several at a time."""
+    settings = {
+        "data": "digits",
+        "images_per_class": 20,
+        "width": 8,
+        "epochs": 1,
+        "groups": "5,all,2+fused",
+        "layout": "cbr 8 | gap; cbr 8 | cbr 8 | gap; light",
+        "baseline": False,
+        "precision": "32",
+        "explanation_images": 4,
+    }
+    run = start_training(make_settings(settings), tmp_path / "run")
+    checks = json.loads((run.path / "eval" / "explanations.json").read_text())
+    assert json.dumps(checks).count("block 1") > 1
