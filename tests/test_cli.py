@@ -287,3 +287,13 @@ def test_doctor_finds_this_machine_fit() -> None:
     done = ssal("doctor")
     assert done.returncode == 0, done.stdout
     assert "bfloat16" in done.stdout and "fault" not in done.stdout
+
+
+def test_a_finished_run_is_shown_whoever_holds_its_folder(tmp_path: Path) -> None:
+    """Going on with it writes nothing, so that nothing has to be refused."""
+    folder = RunDirectory(tmp_path / "run")
+    with folder.locked():
+        folder.config.write_text("data: digits\n")
+        assert "another process is working" in ssal("train", "--resume", folder.path).stderr
+        folder.metrics.write_text("{}")
+        assert "another process" not in ssal("train", "--resume", folder.path).stderr

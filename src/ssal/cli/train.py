@@ -126,8 +126,9 @@ def train(
                     f"--resume goes on with the run in {resume}; not allowed beside it: {', '.join(wrong)}"
                 )
             layers = [layer for layer in (read_yaml(config) if config else {}, given, assignments) if layer]
-            # A refusal comes before the libraries, which take seconds to load.
-            RunDirectory(resume).check_unlocked()
+            if not RunDirectory(resume).metrics.exists():
+                # A refusal comes before the libraries, which take seconds to load; a finished run is shown.
+                RunDirectory(resume).check_unlocked()
             from ssal.api import add_report
             from ssal.run import resume_training
 

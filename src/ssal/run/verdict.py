@@ -12,7 +12,7 @@ _LEVEL = 0.05
 # A gain of less than this share is a little one, however sure.
 _NOTABLE = 0.02
 # The promise to quote, or the next larger one that can be given.
-QUOTED_RISK = 0.02
+_QUOTED = 0.02
 
 
 def verdict_lines(metrics: Mapping[str, Any]) -> list[str]:
@@ -97,7 +97,7 @@ def guarantee_line(metrics: Mapping[str, Any]) -> str | None:
     found = metrics.get("selective")
     if not found or not found["guarantee"]:
         return None
-    row = _quoted(found["guarantee"])
+    row = quoted_promise(found["guarantee"])
     if row is None:
         if found["smallest_risk"] is None:
             return "No risk can be guaranteed: no held-out image is left to calibrate on."
@@ -124,8 +124,9 @@ def guarantee_line(metrics: Mapping[str, Any]) -> str | None:
     return f"{text}; with groups where the class is unsure, {share:.1f} %{_kept(groups)}."
 
 
-def _quoted(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return next((row for row in rows if row["possible"] and row["risk"] >= QUOTED_RISK), None)
+def quoted_promise(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of the promises in `metrics.json`, the one that `guarantee_line` is about; None if none is possible."""
+    return next((row for row in rows if row["possible"] and row["risk"] >= _QUOTED), None)
 
 
 def _kept(row: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from ssal.report.paired import Paired, compare_paired
 from ssal.report.reading import Record
 from ssal.report.words.chance import joint_against_baseline, more_often
 from ssal.report.words.summary import Summary
-from ssal.run.verdict import QUOTED_RISK, error_detection_line, guarantee_line
+from ssal.run.verdict import error_detection_line, guarantee_line, quoted_promise
 
 # Whose probabilities the joint ones are held against, the fairest first.
 _OPPONENTS = {
@@ -120,10 +120,9 @@ def _errors(record: Record, summary: Summary) -> None:
 
 def _promise(record: Record, summary: Summary) -> None:
     line = _spoken(guarantee_line, record)
-    if line is not None and record.selective is not None:
-        quoted = (row for row in record.selective.guarantee if row.possible and row.risk >= QUOTED_RISK)
-        row = next(quoted, None)
-        kept = row is not None and row.holds is not False
+    if line is not None:
+        row = quoted_promise(record.results["selective"]["guarantee"])
+        kept = row is not None and row["holds"] is not False
         (summary.brings if kept else summary.lacks).append(line)
 
 
