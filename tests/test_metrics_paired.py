@@ -154,25 +154,49 @@ def calibrated(seed, excess, size=400):
     return probability + excess, generator.random(size) < probability
 
 
-def top1_error(confidence, correct):
-    """The calibration error of two classes with these top-1 probabilities."""
-    return expected_calibration_error(
-        np.stack([confidence, 1 - confidence], axis=1), np.where(correct, 0, 1), bins=15
+def bins_of(confidence, correct):
+    """Confidence less accuracy of the samples of each of 15 bins, one bin after the other."""
+    return [
+        (confidence - correct)[(confidence > low / 15) & (confidence <= (low + 1) / 15)] for low in range(15)
+    ]
+
+
+def without_chance(confidence, correct):
+    """Mean over all pairs of two samples of a bin, weighted with the samples of the bin."""
+    pairs = [
+        len(gap) * np.mean([a * b for i, a in enumerate(gap) for j, b in enumerate(gap) if i != j])
+        for gap in bins_of(confidence, correct)
+        if len(gap) > 1
+    ]
+    return sum(pairs) / len(confidence)
+
+
+def with_chance(confidence, correct):
+    return sum(len(gap) * gap.mean() ** 2 for gap in bins_of(confidence, correct) if len(gap)) / len(
+        confidence
     )
 
 
 def test_the_gain_in_calibration_is_that_of_resampling():
+    ways = ours, other = calibrated(1, 0.0, 90), calibrated(1, 0.15, 90)
+    gain = calibration_gain(ours, other, repeats=40, seed=3)
+    assert gain.mean == pytest.approx(without_chance(*other) - without_chance(*ours))
+    generator = np.random.default_rng(3)
+    moved = []
+    for _ in range(40):
+        rows = np.repeat(np.arange(90), generator.multinomial(90, np.full(90, 1 / 90)))
+        drawn = [without_chance(confidence[rows], correct[rows]) for confidence, correct in ways]
+        moved.append(drawn[1] - drawn[0] - (with_chance(*other) - with_chance(*ours)))
+    low, high = np.quantile(moved, [0.025, 0.975])
+    assert (gain.low, gain.high) == pytest.approx((gain.mean - high, gain.mean - low))
+
+
+def test_a_gain_in_calibration_beyond_chance_and_its_mirror():
     ours, other = calibrated(1, 0.0), calibrated(1, 0.15)
     gain = calibration_gain(ours, other, repeats=100, seed=3)
-    assert gain.mean == pytest.approx(top1_error(*other) - top1_error(*ours), abs=1e-3)
-    generator = np.random.default_rng(3)
-    differences = []
-    for _ in range(100):
-        rows = np.repeat(np.arange(400), generator.multinomial(400, np.full(400, 1 / 400)))
-        errors = [top1_error(confidence[rows], correct[rows]) for confidence, correct in (ours, other)]
-        differences.append(errors[1] - errors[0])
-    np.testing.assert_allclose((gain.low, gain.high), np.quantile(differences, [0.025, 0.975]), atol=1e-3)
     assert gain.low > 0
+    # Probabilities that promise 0.15 too much: their squared error is 0.0225, that of ours nothing.
+    assert gain.low < 0.15**2 < gain.high
     assert calibration_gain(ours, ours) == (0, 0, 0)
     mirrored = calibration_gain(other, ours, repeats=100, seed=3)
     assert mirrored == pytest.approx((-gain.mean, -gain.high, -gain.low))
@@ -183,3 +207,15 @@ def test_samples_must_be_the_same():
         calibration_gain(calibrated(1, 0.1), calibrated(1, 0.1, size=300))
     with pytest.raises(DataError, match="400 samples, but 300"):
         area_gain(way(1, 1), way(1, 1, size=300))
+
+
+def test_of_two_that_are_calibrated_neither_is_said_to_be_better_calibrated():
+    """The one that says the same of all has its samples in one bin, the other a share of them in each."""
+    generator = np.random.default_rng(5)
+    beyond = 0
+    for _ in range(40):
+        spread, alike = generator.uniform(0.2, 1, 500), np.full(500, 0.7)
+        ways = [(probability, generator.random(500) < probability) for probability in (alike, spread)]
+        gain = calibration_gain(*ways, repeats=100)
+        beyond += not gain.low <= 0 <= gain.high
+    assert beyond <= 4

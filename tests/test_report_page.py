@@ -528,13 +528,21 @@ def test_checks_of_the_explanations_are_shown(run: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("probability", "where", "words"),
-    [(0.8, "brings", "Better calibrated: ECE"), (0.1, "lacks", "Worse calibrated: ECE")],
+    ("probability", "error", "where", "words"),
+    [
+        (0.8, 1.0, "brings", "Better calibrated: ECE"),
+        (0.1, 70.0, "lacks", "Worse calibrated: ECE"),
+        # A figure that says otherwise is not to be read beside the word.
+        (0.8, 70.0, "lacks", "Calibration no better: ECE"),
+    ],
 )
 def test_calibration_is_better_only_beyond_chance(
-    tmp_path: Path, probability: float, where: str, words: str
+    tmp_path: Path, probability: float, error: float, where: str, words: str
 ) -> None:
     run = made_run(tmp_path / "run", names_of(6), right=dict.fromkeys(WAYS, 0.8), per_class=60)
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["JP"]["ece"] = error
+    (run / "metrics.json").write_text(json.dumps(metrics))
     record = read_record(run)
     assert record.predictions is not None
     record.predictions.probabilities["JP"][:] = probability

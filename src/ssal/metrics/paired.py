@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import sparse, stats
 
 from ssal.errors import DataError
 from ssal.metrics.confidence import area_under_risk_coverage
@@ -109,7 +110,11 @@ def calibration_gain(
     repeats: int = 200,
     seed: int = 0,
 ) -> Gain:
-    """Difference of two expected calibration errors on the same N samples, by a paired bootstrap, in percent.
+    """Difference of two mean squared calibration errors on the same N samples, by a paired bootstrap.
+
+    The mean over samples of the squared distance between confidence and accuracy of their bin, without what
+    chance adds to it (debiased as by Kumar et al. 2019): of two that are calibrated, the expected calibration
+    error is larger for the one that is spread over more bins.
 
     Args:
         ours: top-1 probability [N], 0–1, and whether each prediction is right [N].
@@ -125,16 +130,18 @@ def calibration_gain(
     >>> calibration_gain((np.full(100, 0.8), correct), (np.full(100, 0.99), correct)).low > 0
     True
     """
-    gaps = [_binned_gaps(*way, bins) for way in (ours, other)]
-    count = len(gaps[0])
-    differences: list[NDArray[np.float64]] = []
-    for weights in _resampled(count, len(gaps[1]), repeats, seed):
-        errors = [np.abs(weights @ gap).sum(axis=1) for gap in gaps]
-        differences.append(errors[1] - errors[0])
-    scale = 100 / count
-    low, high = scale * np.quantile(np.concatenate(differences), [0.025, 0.975])
-    ours_now, other_now = (scale * np.abs(gap.sum(axis=0)).sum() for gap in gaps)
-    return Gain(float(other_now - ours_now), float(low), float(high))
+    ways = [_Gaps.of(*way, bins) for way in (ours, other)]
+    count = ways[0].count
+    drawn = [
+        ways[1].debiased_error(weights) - ways[0].debiased_error(weights)
+        for weights in _resampled(count, ways[1].count, repeats, seed)
+    ]
+    whole = np.ones((1, count), dtype=np.int64)
+    mean = float((ways[1].debiased_error(whole) - ways[0].debiased_error(whole))[0])
+    # Resampled sets scatter around the error of this set, the chance in it included.
+    centre = ways[1].plain_error(whole) - ways[0].plain_error(whole)
+    low, high = np.quantile(np.concatenate(drawn) - centre, [0.025, 0.975])
+    return Gain(mean, mean - float(high), mean - float(low))
 
 
 def _resampled(count: int, other: int, repeats: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -148,13 +155,36 @@ def _resampled(count: int, other: int, repeats: int, seed: int) -> Iterator[NDAr
         yield generator.multinomial(count, np.full(count, 1 / count), size=rows)
 
 
-def _binned_gaps(confidence: object, correct: object, bins: int) -> NDArray[np.float64]:
-    """Confidence less accuracy of each sample, in the column of its bin: [N, bins]."""
-    scores, right = confidence_and_correct(confidence, correct)
-    place = np.clip(np.ceil(scores * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.zeros((scores.size, bins))
-    gaps[np.arange(scores.size), place] = scores - right
-    return gaps
+@dataclass(frozen=True)
+class _Gaps:
+    """Of N samples: confidence less accuracy, its square, and 1, in the column of the bin [N, bins]."""
+
+    count: int
+    gap: sparse.csr_array
+    square: sparse.csr_array
+    inside: sparse.csr_array
+
+    @classmethod
+    def of(cls, confidence: object, correct: object, bins: int) -> _Gaps:
+        scores, right = confidence_and_correct(confidence, correct)
+        place = np.clip(np.ceil(scores * bins).astype(np.int64) - 1, 0, bins - 1)
+        gap = scores - right
+        rows = np.arange(scores.size)
+        columns = [
+            sparse.csr_array((v, (rows, place)), shape=(gap.size, bins)) for v in (gap, gap**2, gap**0)
+        ]
+        return cls(gap.size, *columns)
+
+    def plain_error(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Mean squared gap of the bins for each row of weights [R, N]: how often each sample was drawn."""
+        total, count = weights @ self.gap, weights @ self.inside
+        return (total**2 / np.maximum(count, 1)).sum(axis=1) / weights.shape[1]
+
+    def debiased_error(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The same from products of two samples each, whose expectation has no variance in it."""
+        total, count = weights @ self.gap, weights @ self.inside
+        products = (total**2 - weights @ self.square) / np.maximum(count - 1, 1)
+        return products.sum(axis=1) / weights.shape[1]
 
 
 def _by_confidence(

@@ -84,19 +84,19 @@ def _nll(record: Record, way: str) -> float | None:
 def _calibration(record: Record, summary: Summary) -> None:
     """Against the better calibrated of the two that need no branches to predict, and beyond chance."""
     predictions, ways = record.predictions, record.metrics.ways
-    errors = {way: ways[way].ece for way in _ALONE if way in ways and ways[way].ece is not None}
+    errors = {way: ece for way in _ALONE if way in ways and (ece := ways[way].ece) is not None}
     joint = record.metrics.JP.ece
     if predictions is None or joint is None or not errors.keys() <= predictions.answers.keys():
         return
-    other, error = min(errors.items(), key=lambda entry: entry[1] or 0.0, default=(None, None))
-    if other is None:
+    if not errors:
         return
+    other, error = min(errors.items(), key=lambda entry: entry[1])
     ours, theirs = ((predictions.probabilities[way], predictions.right(way)) for way in ("JP", other))
     gain = calibration_gain(ours, theirs)
     figures = f"ECE {decimals(joint)} % against {decimals(error)} % of {_ALONE[other]}"
-    if gain.low > 0:
+    if gain.low > 0 and joint < error:
         summary.brings.append(f"Better calibrated: {figures}.")
-    elif gain.high < 0:
+    elif gain.high < 0 and joint > error:
         summary.lacks.append(f"Worse calibrated: {figures}.")
     else:
         summary.lacks.append(f"Calibration no better: {figures}, which may be chance.")
