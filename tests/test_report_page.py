@@ -622,20 +622,37 @@ def test_seeds_say_where_branches_do_not_help(
         scores = found["selective"]["scores"]
         scores["JP"] = scores["JP"] | {"auroc": ours}
         scores["main"] = scores["main"] | {"auroc": alone}
-        scores["energy"] = scores["main"] | {"auroc": 0.99}
+        # Another is better on test images, but was not chosen.
+        scores["entropy"] = scores["main"] | {"auroc": 0.99}
+        found["selective"]["best"] = "JP"
         (path / "eval" / "metrics.json").write_text(json.dumps(found))
         areas = {"map": alone, "random": 0.9, "centre": 0.1, "interval": [0.1, 0.2]}
         deletion = [areas | {"centre_interval": [-0.2, -0.1]}, areas | {"interval": [-0.2, 0.1]}]
         parts = [{"part": f"p{place}", "deletion": area} for place, area in enumerate(deletion)]
         (path / "eval" / "explanations.json").write_text(json.dumps({"images": 9, "parts": parts}))
     page = comparison(runs, tmp_path / "c.html")
-    assert (
-        f"joint probability is best, AUROC {np.mean(branches):.4f} against {np.mean(main):.4f}" in page.text
-    )
+    figures = f"AUROC {np.mean(branches):.4f} against {np.mean(main):.4f}"
+    assert f"the score that held-out images chose (joint probability): {figures}" in page.text
     assert words in page.text
     assert "in each run: p0 against random maps; no part against a mark in the centre." in page.text
     assert f"p1 {np.mean(main):.3f} ± {np.std(main, ddof=1):.3f} 0.900 ± 0.000 0.100 ± 0.000" in page.text
     assert "NLL: JP less the main classifier with a fitted temperature ±0.0000" in page.text
+
+
+def test_each_seed_is_taken_with_the_score_that_it_chose(tmp_path: Path) -> None:
+    runs = [made_run(tmp_path / f"g{seed}", names_of(6), seed=seed) for seed in range(3)]
+    for place, path in enumerate(runs):
+        found = measured_later(path)
+        scores = found["selective"]["scores"]
+        found["selective"]["best"] = "entropy" if place == 1 else "JP"
+        for name, auroc in (("JP", 0.7), ("entropy", 0.9), ("main", 0.8)):
+            scores[name] = scores["main"] | {"auroc": auroc}
+        (path / "eval" / "metrics.json").write_text(json.dumps(found))
+    text = comparison(runs, tmp_path / "c.html").text
+    assert (
+        "chose (joint probability in 2 of 3 runs, " in text
+        and " in 1 of 3 runs): AUROC 0.7667 against 0.8000" in text
+    )
 
 
 def test_runs_on_other_images_are_not_paired(run: Path, tmp_path: Path) -> None:

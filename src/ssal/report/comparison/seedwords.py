@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ssal.report.comparison.seeds import (
@@ -10,17 +11,14 @@ from ssal.report.comparison.seeds import (
     Value,
     deletion_areas,
     gain_over_seeds,
-    score_values,
-    shared_scores,
 )
+from ssal.report.names import clipped
 from ssal.report.numbers import decimals, signed
 from ssal.report.reading import Record
 from ssal.selective import score_words
 
 # A gain of less than this share is a little one, however sure.
 _NOTABLE = 0.02
-# Scores that are there without branches; the rest ask them.
-ALONE = ("baseline", "TR", "main", "energy")
 
 
 def seed_sentences(records: Sequence[Record]) -> list[str]:
@@ -108,36 +106,38 @@ def _lower(
 
 
 def _detection(records: Sequence[Record]) -> str | None:
-    """The score of the branches that is best on average, against the main classifier on the same answers."""
-    means: dict[str, float] = {}
-    for name in shared_scores(records):
-        values = [value for value in score_values(records, name, "auroc") if value is not None]
-        if len(values) == len(records):
-            means[name] = statistics.mean(values)
-    asked = [name for name in means if name not in ALONE]
-    if "main" not in means or not asked:
+    """The score that each run chose on held-out images, against the main classifier on the same answers."""
+    found = [_chosen_and_main(record) for record in records]
+    known = [entry for entry in found if entry is not None]
+    if len(known) < len(records) or len(known) < 2:
         return None
-    best = max(asked, key=lambda name: means[name])
-    gain = gain_over_seeds(
-        [
-            mine - theirs
-            for mine, theirs in zip(
-                score_values(records, best, "auroc"), score_values(records, "main", "auroc"), strict=True
-            )
-            if mine is not None and theirs is not None
-        ]
-    )
+    gain = gain_over_seeds([ours - main for _, ours, main in known])
+    chosen = Counter(name for name, _, _ in known)
     verdict = _by_sign(
         gain,
         "they help to find errors",
         "they make it harder",
         "they do not help to find errors beyond chance",
     )
-    return (
-        f"Error detection: of the scores that ask the branches, {score_words(best)} is best, AUROC "
-        f"{decimals(means[best], 4)} against {decimals(means['main'], 4)} of the main classifier on the same "
-        f"answers ({_shown(gain, 4)}): {verdict}."
+    names = ", ".join(
+        clipped(score_words(name), 80) + (f" in {count} of {len(known)} runs" if len(chosen) > 1 else "")
+        for name, count in chosen.most_common()
     )
+    ours, main = (statistics.mean(values) for values in zip(*(entry[1:] for entry in known), strict=True))
+    return (
+        f"Error detection by the score that held-out images chose ({names}): AUROC {decimals(ours, 4)} "
+        f"against {decimals(main, 4)} of the main classifier on the same answers "
+        f"({_shown(gain, 4)}): {verdict}."
+    )
+
+
+def _chosen_and_main(record: Record) -> tuple[str, float, float] | None:
+    """The score of the branches that was chosen, its AUROC, and that of the main classifier's."""
+    if record.selective is None or record.selective.best is None:
+        return None
+    name, scores = record.selective.best, record.selective.scores
+    ours, main = (scores[each].auroc if each in scores else None for each in (name, "main"))
+    return None if ours is None or main is None else (name, ours, main)
 
 
 def _maps(records: Sequence[Record]) -> str | None:
