@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from ssal.backbones import create_backbone, list_backbones
+from ssal.backbones import create_backbone, list_backbones, published_input
 from ssal.errors import InputError
 
 MODULE = """
@@ -77,6 +77,28 @@ def test_timms_networks_take_the_size_of_the_images(name):
     with torch.device("meta"):
         net = create_backbone(name, 7, in_chans=1, input_size=(32, 64)).eval()
         assert net(torch.empty(2, 1, 32, 64)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", ["resnet50.tv_in1k", "vit_small_patch16_224"])
+def test_what_published_weights_expect_is_what_timm_resolves(name):
+    with torch.device("meta"):
+        theirs = timm.data.resolve_model_data_config(timm.create_model(name))
+    ours = published_input(name, channels=3)
+    assert ours == (theirs["mean"], theirs["std"], theirs["crop_pct"])
+
+
+@pytest.mark.parametrize("name", ["resnet18_cifar", "package.module:make"])
+def test_networks_without_published_weights_expect_nothing(name):
+    assert published_input(name, channels=3) is None
+
+
+def test_weights_that_cannot_be_downloaded_are_one_line(monkeypatch):
+    def offline(*args, **settings):
+        raise FileNotFoundError("no such file in the cache")
+
+    monkeypatch.setattr(timm.models._builder, "load_pretrained", offline)
+    with pytest.raises(InputError, match="weights of 'resnet18' .* cannot be downloaded .* --weights"):
+        create_backbone("resnet18", 7, pretrained=True)
 
 
 def test_fixed_size_of_timm_stays_without_a_wish():

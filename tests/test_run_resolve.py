@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 from PIL import Image
 
 from ssal.config import make_settings
 from ssal.data import ArraySet, Hierarchy, ImageSet
 from ssal.errors import InputError
 from ssal.grouping import Grouping
+from ssal.run import job as job_module
 from ssal.run.job import Job, prepare
 from ssal.run.resolve import check_groups, given_groups, make_groupings
 
@@ -78,3 +80,33 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = random.integers(0, 256, (112, 112, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(root / name / f"{number}.png")
     return root
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of timm's as they are without the published weights, which are not downloaded here."""
+    make = job_module.create_backbone
+    monkeypatch.setattr(
+        job_module, "create_backbone", lambda *args, pretrained=False, **kw: make(*args, **kw)
+    )
+
+
+@pytest.mark.usefixtures("offline")
+def test_images_are_prepared_as_published_weights_expect(photos: Path) -> None:
+    settings = {"data": str(photos), "model": "test_vit", "groups": ["all"]}
+    own, published = (prepare(make_settings(settings | {"pretrained": asked})) for asked in (False, True))
+    cfg = timm.get_pretrained_cfg("test_vit")
+    assert own.preprocess.mean == (0.485, 0.456, 0.406) and own.preprocess.crop_share == 0.875
+    assert published.preprocess.mean == cfg.mean == (0.5, 0.5, 0.5)
+    assert published.preprocess.std == cfg.std and published.preprocess.crop_share == cfg.crop_pct == 0.95
+    assert published.preprocess.image_size == own.preprocess.image_size
+
+
+@pytest.mark.usefixtures("offline")
+def test_of_images_in_memory_only_the_normalisation_is_that_of_published_weights() -> None:
+    job = prepare(
+        make_settings({"data": "digits", "model": "resnet18", "groups": ["all"], "pretrained": True})
+    )
+    assert job.preprocess.mean == pytest.approx((np.mean([0.485, 0.456, 0.406]),))
+    assert job.preprocess.std == pytest.approx((np.mean([0.229, 0.224, 0.225]),))
+    assert job.preprocess.crop_share == 1.0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -233,6 +234,14 @@ def test_norms_and_biases_are_not_decayed() -> None:
     for name, parameter in subject.named_parameters():
         expected = 0.0 if parameter.ndim == 1 else 0.3 if name.startswith("branches") else 0.1
         assert decay[id(parameter)] == expected, name
+
+
+def test_what_timm_exempts_is_not_decayed() -> None:
+    network = SSALModel(timm.create_model("test_vit", num_classes=4, img_size=32), [], (3, 32, 32))
+    optimizer = make_optimizer(network, TrainingPlan(epochs=1, weight_decay=0.1))
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    free = {name for name, p in network.backbone.named_parameters() if p.ndim > 1 and not decay[id(p)]}
+    assert free == {"cls_token", "pos_embed"} <= network.backbone.no_weight_decay()
 
 
 @pytest.mark.parametrize(

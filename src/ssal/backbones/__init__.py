@@ -14,6 +14,7 @@ channels, and a `width`, which is the number of channels of its first stage:
 
 from . import densenet, resnet, wrn
 from .create import backbone_maker, create_backbone, list_backbones, named_arguments
+from .published import published_input
 
 __all__ = [
     "backbone_maker",
@@ -21,6 +22,7 @@ __all__ = [
     "densenet",
     "list_backbones",
     "named_arguments",
+    "published_input",
     "resnet",
     "wrn",
 ]

@@ -57,7 +57,7 @@ def create_backbone(
 
     Raises:
         InputError: the name is unknown, the callable cannot be used, a number is out of range, or the network
-            takes no `width` or has no weights.
+            takes no `width` or has no weights, or they cannot be downloaded.
 
     >>> create_backbone("resnet18_cifar", num_classes=10, width=16).num_features
     128
@@ -77,14 +77,22 @@ def create_backbone(
     architecture = _check_timm_name(name, width, pretrained)
     cfg = timm.get_pretrained_cfg(architecture)
     fixed_size = cfg is not None and cfg.fixed_input_size
-    return timm.create_model(
-        name,
-        pretrained=pretrained,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        img_size=input_size if fixed_size else None,
-        width=width,
-    )
+    try:
+        return timm.create_model(
+            name,
+            pretrained=pretrained,
+            num_classes=num_classes,
+            in_chans=in_chans,
+            img_size=input_size if fixed_size else None,
+            width=width,
+        )
+    except OSError as error:
+        if not pretrained:
+            raise
+        raise InputError(
+            f"the published weights of {name!r} are not on this machine and cannot be downloaded "
+            f"({type(error).__name__}); without a connection, name a file of them with --weights"
+        ) from error
 
 
 def _check_timm_name(name: str, width: int | None, pretrained: bool) -> str:

@@ -12,7 +12,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import nn
 
-from ssal.backbones import create_backbone, list_backbones
+from ssal.backbones import create_backbone, list_backbones, published_input
 from ssal.config import Settings
 from ssal.confusion import Confusion
 from ssal.data import (
@@ -285,6 +285,15 @@ class Job:
         )
 
 
+def _as_published(preprocess: Preprocess, model: str) -> Preprocess:
+    """The values that published weights were trained with; what is not cropped stays whole."""
+    published = published_input(model, preprocess.channels)
+    if published is None:
+        return preprocess
+    share = published.crop_share if preprocess.crop_share < 1 else 1.0
+    return replace(preprocess, mean=published.mean, std=published.std, crop_share=share)
+
+
 def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
     """Open the data and check everything that can be checked before the first step.
 
@@ -329,6 +338,8 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
         input_size=backbone.input_size,
         width=backbone.width,
     )
+    if settings.pretrained:
+        data = replace(data, preprocess=_as_published(data.preprocess, settings.model))
     parts = split_training_data(data.train.targets, settings.holdout, data_seed, class_names=data.class_names)
     job = Job(
         settings=settings,

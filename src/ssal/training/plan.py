@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ class TrainingPlan:
         optimizer: `sgd`, or `adamw` (Loshchilov and Hutter, 2019).
         momentum: momentum of SGD; of AdamW its first beta, the second is 0.999.
         nesterov: whether the momentum of SGD is Nesterov's.
-        weight_decay: decay of weights; norms and biases are never decayed.
+        weight_decay: decay of weights; norms, biases, and what timm exempts of a network are never decayed.
         branch_weight_decay: decay of the branches' weights; as the backbone if None.
         clip_norm: largest norm of the whole gradient; no limit if None.
         label_smoothing: share of each target spread over all classes, or groups.
@@ -74,12 +74,13 @@ def triangular(step: int, total: int, peak: float) -> float:
 
 def _decayed(module: nn.Module, decay: float) -> Iterable[dict[str, Any]]:
     """Parameter groups with and without decay, empty ones left out."""
-    groups = param_groups_weight_decay(module, weight_decay=decay)
+    spared: Callable[[], Iterable[str]] = getattr(module, "no_weight_decay", tuple)
+    groups = param_groups_weight_decay(module, weight_decay=decay, no_weight_decay_list=set(spared()))
     return [group for group in groups if group["params"]]
 
 
 def make_optimizer(model: GroupedNetwork, plan: TrainingPlan) -> Optimizer:
-    """The optimiser of all parameters, norms and biases without decay."""
+    """The optimiser of all parameters; norms, biases and what a network of timm's exempts are not decayed."""
     branch_decay = plan.weight_decay if plan.branch_weight_decay is None else plan.branch_weight_decay
     others = [part for part in model.children() if part is not model.branches]
     groups = [group for part in others for group in _decayed(part, plan.weight_decay)]
