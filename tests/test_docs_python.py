@@ -7,6 +7,7 @@ from typing import Any
 import lightning
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
@@ -75,6 +76,21 @@ def test_a_lightning_module_of_ones_own() -> None:
     trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", enable_model_summary=False, **quiet)
     trainer.fit(names["Joint"](model), loader)
     assert all(not torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_model_of_ones_own_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save("image.png")
+    groups = ssal.Grouping.from_labels([0, 0, 1, 1])
+    backbone = timm.create_model("resnet18", num_classes=4)
+    names: dict[str, Any] = {
+        "ssal": ssal,
+        "model": ssal.SSALModel(backbone, [ssal.Branch("layer2", groups)], (3, 32, 32)),
+        "names": ["cat", "dog", "car", "bus"],
+        "exponents": ssal.Exponents(1.0, (0.5,)),
+    }
+    exec(example("docs/training.md", "ssal.save(").replace("224", "32").replace("0.32", "0.224"), names)
+    assert ssal.load("mine").exponents == names["exponents"]
 
 
 def test_a_source_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:

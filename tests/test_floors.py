@@ -102,6 +102,7 @@ def test_the_public_face() -> None:
         "group_classes",
         "joint_log_prob",
         "load",
+        "save",
         "soft_confusion",
         "ssal_loss",
         "train",

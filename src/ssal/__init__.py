@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ssal.grouping import Grouping, group_classes
     from ssal.joint import Exponents, LinearCombination, Outputs, fit_exponents, joint_log_prob, ssal_loss
     from ssal.model import Branch, SSALModel
-    from ssal.run import Prediction, Predictor, Run, load
+    from ssal.run import Prediction, Predictor, Run, load, save
 
 # The public face, by the module that has it. Imported at first use, so that the command line starts at once.
 _HOMES = {
@@ -34,6 +34,7 @@ _HOMES = {
     "group_classes": "ssal.grouping",
     "joint_log_prob": "ssal.joint",
     "load": "ssal.run",
+    "save": "ssal.run",
     "soft_confusion": "ssal.confusion",
     "ssal_loss": "ssal.joint",
     "train": "ssal.api",
@@ -59,6 +60,7 @@ __all__ = [
     "group_classes",
     "joint_log_prob",
     "load",
+    "save",
     "soft_confusion",
     "ssal_loss",
     "train",
@@ -67,6 +69,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     if name not in _HOMES:
         raise AttributeError(f"module 'ssal' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -5,6 +5,7 @@ from ssal.run.describe import describe_layers, describe_plan
 from ssal.run.pipeline import Run, resume_training, start_training, train
 from ssal.run.predictor import GroupPrediction, Prediction, Predictor, load
 from ssal.run.rows import write_predictions
+from ssal.run.standalone import save
 
 __all__ = [
     "GroupPrediction",
@@ -16,6 +17,7 @@ __all__ = [
     "evaluate_run",
     "load",
     "resume_training",
+    "save",
     "start_training",
     "train",
     "write_predictions",

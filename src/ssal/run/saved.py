@@ -27,6 +27,9 @@ from ssal.selective import Selector, from_json, to_json
 
 _BRANCHES = "branches."
 _COMBINATION = "linear_combination."
+_WEIGHTS, _DESCRIPTION, _README_FILE = "model.safetensors", "config.json", "README.md"
+# What `save_model` writes for a model without a selector.
+MODEL_FILES = frozenset({_WEIGHTS, _DESCRIPTION, _README_FILE})
 _SELECTOR = "selective.json"
 
 _Exponent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -90,7 +93,7 @@ class SavedModel:
     selector: Selector | None = None
 
 
-_README = """# {name} with {branches} branches
+_README = """# {name} with {branches}
 
 Trained with ssal {version} on {classes} classes.
 
@@ -145,12 +148,17 @@ def save_model(folder: Path, saved: SavedModel, version: str) -> None:
         "branches": branches,
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
+    # Groups that are read off a branch are no further one.
+    own = sum(not spec.summed for spec in model.specs)
     readme = _README.format(
-        name=saved.backbone.name, branches=len(branches), version=version, classes=len(saved.class_names)
+        name=saved.backbone.name,
+        branches=f"{own} {'branch' if own == 1 else 'branches'}",
+        version=version,
+        classes=len(saved.class_names),
     )
-    write_bytes(folder / "model.safetensors", weights)
-    write_json(folder / "config.json", description | {"checksum": _checksum(description)})
-    write_text(folder / "README.md", readme)
+    write_bytes(folder / _WEIGHTS, weights)
+    write_json(folder / _DESCRIPTION, description | {"checksum": _checksum(description)})
+    write_text(folder / _README_FILE, readme)
     if saved.selector is not None:
         save_selector(folder, saved.selector)
 
@@ -176,7 +184,7 @@ def _load_selector(folder: Path) -> Selector | None:
 
 
 def _describe(folder: Path) -> _Description:
-    path = folder / "config.json"
+    path = folder / _DESCRIPTION
     try:
         return _Description.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -278,7 +286,7 @@ def load_model(
         raise RunError(
             f"{folder} names {len(description.class_names)} classes for {spec.num_classes} outputs"
         )
-    path = folder / "model.safetensors"
+    path = folder / _WEIGHTS
     state = _weights(path) if branches else _weights(path, without=(_BRANCHES, _COMBINATION))
     entries = description.branches if branches else ()
     combination = {name: state.pop(name) for name in list(state) if name.startswith(_COMBINATION)}
@@ -298,7 +306,7 @@ def load_model(
         raise RunError(f"the model in {folder} cannot be built: {reason}") from None
     _check_fit(path, model, state)
     _check_digest(path, description.sha256)
-    _check_description(folder / "config.json", description.checksum)
+    _check_description(folder / _DESCRIPTION, description.checksum)
     model.load_state_dict(state)
     return SavedModel(
         model=model.eval(),
@@ -335,13 +343,18 @@ def _branch(entry: _BranchEntry, class_names: Sequence[str]) -> Branch:
     return Branch(entry.tap, grouping, entry.layout, entry.weight, entry.exponent, entry.fused, entry.summed)
 
 
+def combination_shapes(model: SSALModel) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of a linear combination of all logits of a model."""
+    classes = model.num_classes
+    features = classes + sum(spec.grouping.num_groups for spec in model.specs)
+    return {"weight": (classes, features), "bias": (classes,)}
+
+
 def _combination(state: dict[str, Tensor], model: SSALModel) -> LinearCombination | None:
     if not state:
         return None
     parts = {name.removeprefix(_COMBINATION): tensor for name, tensor in state.items()}
-    classes = model.num_classes
-    features = classes + sum(spec.grouping.num_groups for spec in model.specs)
     shapes = {name: tuple(tensor.shape) for name, tensor in parts.items() if tensor.is_floating_point()}
-    if shapes != {"weight": (classes, features), "bias": (classes,)}:
+    if shapes != combination_shapes(model):
         raise RunError("the linear combination saved with the model is for other classes or branches")
     return LinearCombination(parts["weight"], parts["bias"])
