@@ -1,4 +1,6 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -147,3 +149,22 @@ def test_any_assignment_parses_or_is_refused(text: str) -> None:
     except SsalError:
         return
     assert made
+
+
+def test_the_page_of_settings_has_them_all_with_their_defaults() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([\w.]+)` \| (\S+) \|", page, flags=re.MULTILINE))
+
+    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key, value in values.items():
+            found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        return found
+
+    def shown(value: object) -> str:
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yaml_words = {"None": "null", "True": "true", "False": "false"}
+        return f"`{yaml_words.get(text, text)}`"
+
+    settings = flat(make_settings({"data": "x"}).model_dump(mode="json"))
+    assert told == {key: shown(value) for key, value in settings.items()} | {"data": "–"}
