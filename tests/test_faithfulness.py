@@ -24,10 +24,10 @@ from ssal.evidence.faithfulness.orders import upsample
 from ssal.evidence.faithfulness.reader import MapReader
 from ssal.evidence.faithfulness.results import ExplanationChecks, Subject
 from ssal.evidence.finer import find_sources
-from ssal.evidence.modes import evaluating
 from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import Branch, SSALModel
+from ssal.modes import evaluating
 
 from .lively import CLASSES, images, small_model
 from .quadrant import Wallpaper, Window, bright_images, pooled_model

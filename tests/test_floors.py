@@ -8,7 +8,7 @@ import ssal
 ROOT = Path(ssal.__file__).parent
 
 FLOORS = [
-    {"errors", "files", "groupitems", "interrupts", "machine", "safeyaml", "text"},
+    {"errors", "files", "groupitems", "interrupts", "machine", "modes", "safeyaml", "text"},
     {
         "backbones",
         "branches",

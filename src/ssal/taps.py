@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssal.errors import InputError, unknown_name
+from ssal.modes import evaluating
 
 Format = Literal["NCHW", "NHWC", "NLC", "NC"]
 
@@ -104,18 +104,6 @@ def attach(model: nn.Module, names: Sequence[str], store: TapStore) -> list[Any]
     return [find_layer(model, name).register_forward_hook(TapHook(name, store)) for name in names]
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Generator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
 class _Versions:
     """Forward hooks that note how often a layer's output was written to when the layer was done."""
 
@@ -145,7 +133,7 @@ def _run(model: nn.Module, names: Sequence[str], input_shape: Sequence[int]) -> 
     handles = attach(model, names, store)
     handles += [find_layer(model, name).register_forward_hook(versions.hook(name)) for name in names]
     try:
-        with _evaluating(model):
+        with evaluating(model):
             store.outputs[_OUTPUT] = model(sample)
     except (RuntimeError, AssertionError, ValueError) as error:
         said = next(iter(str(error).splitlines()), type(error).__name__)

@@ -13,7 +13,7 @@ from timm.models import register_model
 from torch import nn
 
 from ssal.checkpoint import save_state
-from ssal.config import make_settings, to_yaml
+from ssal.config import dotted, make_settings, to_yaml
 from ssal.confusion import save_confusion
 from ssal.data import Preprocess
 from ssal.files import write_json, write_text
@@ -21,7 +21,7 @@ from ssal.grouping import Grouping
 from ssal.joint import Exponents, LinearCombination, Outputs
 from ssal.model import Branch, SSALModel
 from ssal.run.log import add_row
-from ssal.run.resume import Beginnings, dotted, save_beginnings
+from ssal.run.resume import Beginnings, save_beginnings
 from ssal.run.saved import BackboneSpec, SavedModel, save_model, save_selector
 from ssal.selective import Sample, fit_selector
 from ssal.training import EpochRow

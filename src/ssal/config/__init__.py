@@ -1,5 +1,6 @@
 """Settings of a training, and what is wrong with those that somebody gave."""
 
+from ssal.config.keys import dotted, nested
 from ssal.config.settings import (
     Settings,
     make_settings,
@@ -9,4 +10,13 @@ from ssal.config.settings import (
     to_yaml,
 )
 
-__all__ = ["Settings", "make_settings", "merge_into", "parse_assignments", "read_yaml", "to_yaml"]
+__all__ = [
+    "Settings",
+    "dotted",
+    "make_settings",
+    "merge_into",
+    "nested",
+    "parse_assignments",
+    "read_yaml",
+    "to_yaml",
+]

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from ssal.config.faults import describe_faults
+from ssal.config.keys import nested
 from ssal.errors import InputError
 from ssal.groupitems import check_item, group_parts
 from ssal.safeyaml import load_yaml
@@ -287,15 +288,8 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             given = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
             raise InputError(f"--set {key}: {given!r} is no valid value") from None
-        *sections, name = key.split(".")
-        merge_into(settings, _nest(sections, {name: value}))
+        merge_into(settings, nested(key, value))
     return settings
-
-
-def _nest(sections: Sequence[str], value: dict[str, Any]) -> dict[str, Any]:
-    for section in reversed(sections):
-        value = {section: value}
-    return value
 
 
 def merge_into(settings: dict[str, Any], other: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from ssal.data.augment import Augmentation
 from ssal.data.batch import Batch, BatchLoader
 from ssal.data.blocks import in_chunks_ahead
 from ssal.data.bundle import DataBundle, open_data
-from ssal.data.classes import Hierarchy
+from ssal.data.classes import Hierarchy, align_classes
 from ssal.data.decode import IMAGE_SUFFIXES, ImageInput, decode_image
 from ssal.data.imagesets import ArraySet, FileSet, ImageSet
 from ssal.data.index import FileIndex
@@ -53,6 +53,7 @@ __all__ = [
     "RawData",
     "SourceOptions",
     "Unreadable",
+    "align_classes",
     "decode_image",
     "draw_per_class",
     "epoch_order",

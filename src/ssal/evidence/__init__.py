@@ -3,7 +3,6 @@
 from ssal.evidence.evidence import Evidence, Part, Share
 from ssal.evidence.explanation import explain
 from ssal.evidence.finer import find_sources
-from ssal.evidence.modes import evaluating
 from ssal.evidence.sources import MapSource, pooled_sources
 from ssal.evidence.terms import class_terms
 
@@ -13,7 +12,6 @@ __all__ = [
     "Part",
     "Share",
     "class_terms",
-    "evaluating",
     "explain",
     "find_sources",
     "pooled_sources",

@@ -16,12 +16,12 @@ from ssal.evidence.evidence import Evidence, Part
 from ssal.evidence.finer import find_sources
 from ssal.evidence.fused import part_logits, watching_fused
 from ssal.evidence.maps import class_activation_map, gradient_map, reading, to_input_size
-from ssal.evidence.modes import evaluating
 from ssal.evidence.shares import shares_of
 from ssal.evidence.sources import MapSource
 from ssal.evidence.terms import class_terms, winners_without
 from ssal.joint import Exponents, Outputs
 from ssal.model import SSALModel
+from ssal.modes import evaluating
 
 
 def explain(

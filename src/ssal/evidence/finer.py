@@ -6,10 +6,10 @@ from itertools import takewhile
 from typing import cast
 
 from ssal.branches import BranchNet
-from ssal.evidence.modes import evaluating
 from ssal.evidence.sources import MapSource, pooled_layers, pooled_sources
 from ssal.evidence.trials import Trial, places
 from ssal.model import SSALModel
+from ssal.modes import evaluating
 from ssal.taps import find_layer
 
 # A map of 2×2 places is no better than a random one at telling where.

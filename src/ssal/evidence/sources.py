@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ssal.branches import BranchNet, GlobalAveragePool
-from ssal.evidence.modes import evaluating
 from ssal.evidence.trials import Trial
 from ssal.model import SSALModel
+from ssal.modes import evaluating
 from ssal.taps import TapShape, find_layer, to_maps
 
 MapMethod = Literal["CAM", "Grad-CAM", "HiResCAM"]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 
 from ssal.config import make_settings, read_yaml
-from ssal.data import TEST_SHARE, FileIndex, ImageSet, eval_loader, open_data
+from ssal.data import TEST_SHARE, FileIndex, align_classes, eval_loader, open_data
 from ssal.directory import RunDirectory
-from ssal.errors import DataError, RunError
+from ssal.errors import RunError
 from ssal.files import write_bytes, write_json
 from ssal.model import SSALModel
 from ssal.run.finish import costs, measure
@@ -21,17 +20,6 @@ from ssal.run.saved import build_backbone, load_model
 from ssal.run.stages import read_baseline
 from ssal.run.tables import format_calibration, format_promises, format_scores, format_severity
 from ssal.training import collect_outputs
-
-
-def _with_classes(images: ImageSet, class_names: Sequence[str]) -> ImageSet:
-    """The same images with the class ids of the model, matched by name."""
-    places = {name: index for index, name in enumerate(class_names)}
-    unknown = [name for name in images.class_names if name not in places]
-    used = {images.class_names[target] for target in np.unique(images.targets)}
-    if used & set(unknown):
-        raise DataError(f"the model does not know the classes {', '.join(sorted(used & set(unknown))[:5])}")
-    table = np.array([places.get(name, -1) for name in images.class_names])
-    return images.with_labels(table[images.targets], class_names)
 
 
 def _is_same(data: str, own: str) -> bool:
@@ -86,7 +74,7 @@ def evaluate_run(
         # It is of the run's own data.
         index=FileIndex.load(directory.index) if other is None else None,
     )
-    images = _with_classes(bundle.test, saved.class_names)
+    images = align_classes(bundle.test, saved.class_names)
     loader = eval_loader(images, saved.preprocess, batch_size=250, workers=settings.workers)
     plain, seen = None, collect_outputs(saved.model, loader)
     if settings.baseline:

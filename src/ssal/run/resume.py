@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ssal.checkpoint import load_state, save_state
-from ssal.config import Settings, make_settings, merge_into, read_yaml, to_yaml
+from ssal.config import Settings, dotted, make_settings, merge_into, nested, read_yaml, to_yaml
 from ssal.directory import RunDirectory
 from ssal.errors import InputError, RunError
 from ssal.files import write_text
@@ -51,21 +51,6 @@ class Beginnings:
     digest: str
 
 
-def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level.
-
-    >>> dotted({"lr": 0.1, "optimizer": {"momentum": 0.9}})
-    {'lr': 0.1, 'optimizer.momentum': 0.9}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= dotted(cast("Mapping[str, Any]", value), f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -100,7 +85,7 @@ def load_beginnings(path: Path) -> Beginnings:
     try:
         found = Beginnings(**load_state(path))
         # What was decided is what settings can be, and the epochs are always decided.
-        settings = make_settings(*(_nested(key, value) for key, value in found.settings.items()))
+        settings = make_settings(*(nested(key, value) for key, value in found.settings.items()))
         if settings.epochs is not None:
             return found
     except (TypeError, AttributeError, InputError):
@@ -142,7 +127,7 @@ def settings_to_go_on(
         if value == was or key in _FREE:
             continue
         if key in named and value in ("auto", None):
-            merge_into(kept, _nested(key, was))
+            merge_into(kept, nested(key, was))
         elif fault := _fault(key, was, value, key in named, directory):
             faults.append(fault)
     if faults:
@@ -186,14 +171,6 @@ def _fault(key: str, was: Any, value: Any, is_asked: bool, directory: RunDirecto
 
 def _shown(value: Any) -> str:
     return ",".join(map(str, cast("list[Any]", value))) if isinstance(value, list) else str(value)
-
-
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    *sections, name = key.split(".")
-    nested: dict[str, Any] = {name: value}
-    for section in reversed(sections):
-        nested = {section: nested}
-    return nested
 
 
 def check_data(job: Job, beginnings: Beginnings) -> None:

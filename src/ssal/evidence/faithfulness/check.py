@@ -19,10 +19,10 @@ from ssal.evidence.faithfulness.results import ExplanationChecks, Method, Subjec
 from ssal.evidence.faithfulness.survey import survey
 from ssal.evidence.faithfulness.targets import probabilities
 from ssal.evidence.finer import find_sources
-from ssal.evidence.modes import evaluating
 from ssal.evidence.sources import MapMethod
 from ssal.joint import Exponents
 from ssal.model import SSALModel
+from ssal.modes import evaluating
 
 Precision = Literal["32", "bf16"]
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ssal.config import dotted
 from ssal.grouping.grouping import agreement
 from ssal.report.names import clipped
 from ssal.report.paired import Paired, compare_paired
 from ssal.report.reading import Record
-from ssal.report.sections.again import flat, shown
+from ssal.report.sections.again import shown
 
 _WAYS = ("baseline", "TR", "JP", "LC")
 
@@ -82,7 +83,7 @@ def paired_differences(records: Sequence[Record]) -> list[Difference]:
 
 def differing_settings(records: Sequence[Record]) -> list[Setting]:
     """Settings that are not the same in all runs."""
-    tables = [flat(record.settings) for record in records]
+    tables = [dotted(record.settings) for record in records]
     keys = list(dict.fromkeys(key for table in tables for key in table))
     return [
         Setting(clipped(key, 60), [shown(table.get(key)) for table in tables])

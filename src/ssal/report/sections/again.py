@@ -7,27 +7,12 @@ from typing import Any
 
 import yaml
 
-from ssal.config import make_settings
+from ssal.config import dotted, make_settings
 from ssal.errors import SsalError
 from ssal.report.names import clipped
 from ssal.report.reading import Record
 from ssal.report.section import Section
 from ssal.text import visible
-
-
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted keys.
-
-    >>> flat({"lr": 0.1, "branch": {"weights": [0.5]}})
-    {'lr': 0.1, 'branch.weights': [0.5]}
-    """
-    result: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
 
 
 def shown(value: Any) -> str:
@@ -48,12 +33,12 @@ def shown(value: Any) -> str:
 def chosen(settings: dict[str, Any]) -> dict[str, str]:
     """The settings that are not those which `ssal train DATA` would take."""
     try:
-        defaults = flat(make_settings({"data": settings.get("data", "")}).model_dump(mode="json"))
+        defaults = dotted(make_settings({"data": settings.get("data", "")}).model_dump(mode="json"))
     except SsalError:
         defaults = {}
     return {
         key: shown(value)
-        for key, value in flat(settings).items()
+        for key, value in dotted(settings).items()
         if key not in defaults or defaults[key] != value
     }
 
