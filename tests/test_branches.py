@@ -62,6 +62,7 @@ def test_strides_round_up() -> None:
     [
         ("cbr 12 | conv 3 | gap", (3, 8, 8), "unknown block 'conv'"),
         ("cbt 12 | gap", (3, 8, 8), "did you mean 'cbr'"),
+        ("cbr a | gap", (3, 8, 8), "expected 'cbr filters,kernel,stride', whole numbers"),
         ("cbr 12,3,1,9 | gap", (3, 8, 8), "expected 'cbr filters,kernel,stride'"),
         ("cbr 12,-3 | gap", (3, 8, 8), "expected 'cbr"),
         ("cbr 0 | gap", (3, 8, 8), "must lie in 1…65536"),

@@ -271,6 +271,10 @@ def test_files_that_hold_no_grouping_are_named(tmp_path, name, content, message)
 def test_missing_and_oversized_files_are_named(tmp_path):
     with pytest.raises(DataError, match="No such file"):
         Grouping.load(tmp_path / "none.json")
+    with pytest.raises(
+        DataError, match="there is no such run or file; a grouping is read from .json or .txt"
+    ):
+        Grouping.load(tmp_path / "none")
     with pytest.raises(DataError, match="Is a directory"):
         (tmp_path / "folder.json").mkdir()
         Grouping.load(tmp_path / "folder.json")

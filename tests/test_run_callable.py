@@ -8,8 +8,8 @@ from torch import nn
 
 import ssal
 from ssal.backbones import backbone_maker
-from ssal.errors import RunError
-from ssal.run import evaluate_run
+from ssal.errors import InputError, RunError
+from ssal.run import describe_layers, evaluate_run
 
 MAKER = f"{__name__}:small"
 
@@ -46,3 +46,10 @@ def test_such_a_run_is_measured_again_if_its_function_is_named(run: Path) -> Non
     assert "baseline" in evaluate_run(run, backbone=small)
     with pytest.raises(RunError, match="pass it as backbone=… or --model"):
         evaluate_run(run)
+
+
+def test_layers_say_first_what_is_wrong_with_a_name() -> None:
+    with pytest.raises(InputError, match="no module 'no_package'"):
+        describe_layers("no_package:make", 10, 3, None, None, 3)
+    with pytest.raises(InputError, match="tells no image size; give --image-size"):
+        describe_layers(MAKER, 10, 3, None, None, 3)

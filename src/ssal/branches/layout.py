@@ -20,7 +20,7 @@ from ssal.branches.inception import (
 )
 from ssal.errors import InputError, unknown_name
 
-_BLOCK = re.compile(r"(?P<name>[a-z_]+)\s*(?P<numbers>[^a-z_]*)")
+_BLOCK = re.compile(r"(?P<name>[a-z_]+)\s*(?P<numbers>.*)")
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,12 @@ def read(path: Path) -> tuple[list[int], list[str] | None]:
     readers = {".json": _parse_json, ".txt": _parse_text}
     parse = readers.get(path.suffix.lower())
     if parse is None:
-        raise DataError(f"{path}: a grouping is read from {' or '.join(readers)}")
+        what = (
+            "a grouping is read from"
+            if path.exists()
+            else "there is no such run or file; a grouping is read from"
+        )
+        raise DataError(f"{path}: {what} {' or '.join(readers)}")
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)

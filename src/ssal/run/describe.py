@@ -123,6 +123,6 @@ def describe_layers(
 
 
 def _default_size_of(model: str, num_classes: int) -> tuple[int, int]:
-    if ":" not in model and not timm.is_model(model.partition(".")[0]):
-        create_backbone(model, num_classes)  # names the nearest ones
+    if ":" in model or not timm.is_model(model.partition(".")[0]):
+        create_backbone(model, num_classes)  # says what is wrong with the name, if anything is
     return _default_size(model)
