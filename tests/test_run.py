@@ -183,6 +183,7 @@ def test_measuring_again_gives_the_same_table(finished: ssal.Run) -> None:
 def test_other_data_leave_the_predictions_on_the_test_data(finished: ssal.Run, tmp_path: Path) -> None:
     shutil.copytree(finished.path, tmp_path / "run")
     digits = load_digits()
+    (tmp_path / "x").mkdir()
     for number, (image, target) in enumerate(zip(digits.images[:200], digits.target, strict=False)):
         for part in ("train", "test"):
             file = tmp_path / "others" / part / str(target) / f"{number}.png"
@@ -195,6 +196,11 @@ def test_other_data_leave_the_predictions_on_the_test_data(finished: ssal.Run, t
     assert text.splitlines()[-1] == f"written: {written}"
     assert pq.read_table(written)["target"].to_pylist() == sorted(map(str, digits.target[:200]))
     assert json.loads(written.with_name("metrics.json").read_text())["data"] == str(tmp_path / "others")
+    # Once more, and others of the same name.
+    assert evaluate_run(tmp_path / "run", data=str(tmp_path / "x" / ".." / "others")).endswith(str(written))
+    shutil.copytree(tmp_path / "others", tmp_path / "elsewhere" / "others")
+    further = evaluate_run(tmp_path / "run", data=str(tmp_path / "elsewhere" / "others"))
+    assert further.endswith(str(tmp_path / "run" / "eval" / "others-2" / "predictions.parquet"))
 
 
 def test_data_without_a_test_part_are_measured_as_a_whole(finished: ssal.Run, tmp_path: Path) -> None:

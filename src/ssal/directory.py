@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -99,9 +101,16 @@ class RunDirectory:
         return f"ssal train --resume {shlex.quote(str(self.path))}"
 
     def predictions_on(self, data: str) -> Path:
-        """Predictions on other data: a name, folder or file."""
-        name = Path(data.removeprefix("hf:")).resolve().stem or "data"
-        return self.predictions.parent / name / self.predictions.name
+        """Predictions on other data, in a folder of their name, with a number if others of it are there.
+
+        Args:
+            data: name of the data, or absolute path; as `data` in the `metrics.json` beside the predictions.
+        """
+        name = Path(data.removeprefix("hf:")).stem or "data"
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        folders = (self.predictions.parent / each for each in names)
+        folder = next(each for each in folders if not each.exists() or _data_measured_in(each) == data)
+        return folder / self.predictions.name
 
     def is_empty(self) -> bool:
         """Whether no configuration was written yet, so that there is nothing to lose."""
@@ -162,3 +171,11 @@ class RunDirectory:
                 f"{self.path} holds a run already; choose another --out, --overwrite it, "
                 f"or go on with it: {self.resume_command}"
             )
+
+
+def _data_measured_in(folder: Path) -> object:
+    """What the predictions in a folder of `eval/` are on; None where that cannot be told."""
+    try:
+        return json.loads((folder / "metrics.json").read_bytes())["data"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None

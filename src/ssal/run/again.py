@@ -28,6 +28,11 @@ def _is_same(data: str, own: str) -> bool:
     return data == own or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))
 
 
+def _place(data: str) -> str:
+    """Data as they are called wherever one stands: a name, or an absolute path."""
+    return str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else data
+
+
 def evaluate_run(
     path: Path,
     *,
@@ -83,11 +88,12 @@ def evaluate_run(
     above = given or align_hierarchy(bundle.hierarchy, bundle.class_names, saved.class_names)
     metrics, ways = measure(seen, saved, plain, above)
     table = predictions_table(seen.indices, seen.targets, ways, seen.outputs, saved.model, saved.class_names)
-    predictions = directory.predictions if other is None else directory.predictions_on(other)
+    name = bundle.name if other is None else _place(other)
+    predictions = directory.predictions if other is None else directory.predictions_on(name)
     predictions.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(predictions, table)
     metrics |= costs(saved, {}, ways) | {"seconds": {}}
-    write_json(predictions.with_name("metrics.json"), {"data": bundle.name} | metrics)
+    write_json(predictions.with_name("metrics.json"), {"data": name} | metrics)
     parts = [
         "\n".join(bundle.notes),
         f"{bundle.name}: {len(images):,} images\n{format_table(metrics)}",
