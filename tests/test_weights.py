@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ssal.checkpoint import save_state
 from ssal.errors import InputError, RunError
-from ssal.weights import load_fitting, read_weights
+from ssal.weights import load_fitting, read_weights, weights_file
 
 
 def network(outputs: int = 3) -> nn.Sequential:
@@ -54,6 +55,31 @@ def test_prefixes_are_taken_off_in_any_order(prefix: str) -> None:
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no weight fits Sequential"):
         load_fitting(network(), {"conv.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"epoch": 3, "state_dict": state}])
+def test_a_state_of_a_run_is_read(tmp_path: Path, wrap: object) -> None:
+    source, target = network(), network()
+    state = {f"model.backbone.{name}": value for name, value in source.state_dict().items()}
+    save_state(tmp_path / "baseline.ckpt", wrap(state))
+    assert len(load_fitting(target, read_weights(tmp_path / "baseline.ckpt")).loaded) == 4
+    assert torch.equal(target[1].weight, source[1].weight)
+    content = bytearray((tmp_path / "baseline.ckpt").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "baseline.ckpt").write_bytes(content)
+    with pytest.raises(RunError, match="damaged: its checksum does not match"):
+        read_weights(tmp_path / "baseline.ckpt")
+
+
+@pytest.mark.parametrize("inside", ["model", ""])
+def test_of_a_run_or_a_saved_model_its_weights_are_read(tmp_path: Path, inside: str) -> None:
+    folder = tmp_path / "run" / inside
+    folder.mkdir(parents=True)
+    save_file(network().state_dict(), folder / "model.safetensors")
+    assert weights_file(tmp_path / "run") == folder / "model.safetensors"
+    assert len(read_weights(tmp_path / "run")) == 4
+    with pytest.raises(RunError, match="no weights file at"):
+        read_weights(tmp_path)
 
 
 class Payload:

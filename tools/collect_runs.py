@@ -2,7 +2,8 @@
 
 python tools/collect_runs.py runs/a-0 runs/a-1 runs/a-2 --out results/a --commit $(git rev-parse HEAD)
 
-Writes `results/a.json` and `results/a.md`.
+Writes `results/a.json` and `results/a.md`. With `--longer runs/b-0 …`, runs of these seeds with more epochs,
+their baselines are a reference too: what the time of the branches brings without them.
 """
 
 from __future__ import annotations
@@ -61,23 +62,35 @@ def _table(header: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *lines])
 
 
-def accuracy(runs: list[Run]) -> str:
-    header = ["", "top-1 %", "to baseline", "top-5 %", "NLL", "ECE %", "Brier", "parameters", "seconds"]
+def _top1(runs: list[Run], way: str) -> dict[int, float]:
+    return {run["seed"]: run["metrics"][way]["top1"] for run in runs if way in run["metrics"]}
+
+
+def _against(mine: dict[int, float], other: dict[int, float]) -> str:
+    found = paired_difference(mine, other)
+    if mine == other or found is None or found.low is None:
+        return ""
+    return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def accuracy(runs: list[Run], longer: list[Run]) -> str:
+    references = [("to baseline", _top1(runs, "baseline"))]
+    if longer:
+        references.append(("to longer baseline", _top1(longer, "baseline")))
+    header = ["", "top-1 %", *(name for name, _ in references)]
+    header += ["top-5 %", "NLL", "ECE %", "Brier", "parameters", "seconds"]
     lines: list[list[str]] = []
-    for way in WAYS:
-        seen = [run["metrics"] for run in runs if way in run["metrics"]]
+    rows = [(way, way, runs) for way in WAYS]
+    rows.insert(1, ("baseline", "longer baseline", longer))
+    for way, name, those in rows:
+        seen = [run["metrics"] for run in those if way in run["metrics"]]
         if not seen:
             continue
-        mine = {run["seed"]: run["metrics"][way]["top1"] for run in runs if way in run["metrics"]}
-        against = paired_difference(mine, {run["seed"]: run["metrics"]["baseline"]["top1"] for run in runs})
-        interval = ""
-        if way != "baseline" and against is not None and against.low is not None:
-            interval = f"{against.mean:+.2f} [{against.low:+.2f}, {against.high:+.2f}]"
         lines.append(
             [
-                way,
+                name,
                 _spread([metrics[way]["top1"] for metrics in seen], 2),
-                interval,
+                *(_against(_top1(those, way), other) for _, other in references),
                 _spread([metrics[way]["top5"] for metrics in seen], 2),
                 _spread([metrics[way]["nll"] for metrics in seen], 3),
                 _spread([metrics[way]["ece"] for metrics in seen], 2),
@@ -118,23 +131,39 @@ def maps(runs: list[Run]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--longer", nargs="*", type=Path, default=[], help="the same with more epochs")
     parser.add_argument("--out", type=Path, required=True, help="path of the results, without suffix")
     parser.add_argument("--commit", required=True, help="commit that the runs were made with")
     arguments = parser.parse_args()
-    runs = sorted((read(folder) for folder in arguments.runs), key=lambda run: run["seed"])
-    if any(run["settings"] != runs[0]["settings"] for run in runs):
-        parser.error("the runs differ by more than their seed")
+    runs, longer = (
+        sorted((read(folder) for folder in folders), key=lambda run: run["seed"])
+        for folders in (arguments.runs, arguments.longer)
+    )
+    for those in (runs, longer):
+        if any(run["settings"] != those[0]["settings"] for run in those):
+            parser.error("the runs differ by more than their seed")
     settings = runs[0]["settings"]
     record = {"commit": arguments.commit, "settings": settings, "runs": [_own(run) for run in runs]}
+    if longer:
+        record["longer"] = {
+            "settings": longer[0]["settings"],
+            "runs": [_own(run, only="baseline") for run in longer],
+        }
     arguments.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     seeds = ", ".join(str(run["seed"]) for run in runs)
     head = f"Mean ± standard deviation over the seeds {seeds}."
-    sections = [head, accuracy(runs), errors(runs), maps(runs)]
+    sections = [head, accuracy(runs, longer), errors(runs), maps(runs)]
     arguments.out.with_suffix(".md").write_text("\n\n".join(filter(None, sections)) + "\n")
 
 
-def _own(run: Run) -> Run:
-    return {key: run[key] for key in ("seed", "environment", "metrics", "explanations")}
+def _own(run: Run, only: str | None = None) -> Run:
+    """What is kept of a run; of its measures those of one way alone, if one is named."""
+    kept = {key: run[key] for key in ("seed", "environment", "metrics", "explanations")}
+    if only is not None:
+        tables = {key: run["metrics"][key] for key in ("params", "flops", "seconds", "calibration")}
+        kept["metrics"] = {only: run["metrics"][only]} | {key: {only: tables[key][only]} for key in tables}
+        del kept["explanations"]
+    return kept
 
 
 if __name__ == "__main__":

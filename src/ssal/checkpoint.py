@@ -15,6 +15,7 @@ from torch import Tensor
 from ssal.errors import RunError
 from ssal.files import write_bytes
 
+_FORMAT = "ssal-state-1"
 _FORMATS = {False: torch.contiguous_format, True: torch.channels_last}
 
 
@@ -84,8 +85,17 @@ def save_state(path: Path, state: Any) -> None:
     """
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_pack(state, tensors))
-    metadata = {"format": "ssal-state-1", "tree": tree, "sha256": _digest(tree, tensors)}
+    metadata = {"format": _FORMAT, "tree": tree, "sha256": _digest(tree, tensors)}
     write_bytes(path, serialise(tensors, metadata))
+
+
+def is_state_file(path: Path) -> bool:
+    """Whether `save_state` wrote a file, as far as its head tells."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == _FORMAT
+    except (SafetensorError, OSError, ValueError):
+        return False
 
 
 def load_state(path: Path) -> Any:
@@ -102,7 +112,7 @@ def load_state(path: Path) -> Any:
         raise RunError(f"no state file at {path}") from None
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise RunError(f"{path} is damaged or no state file: {error}") from None
-    if metadata.get("format") != "ssal-state-1" or "tree" not in metadata:
+    if metadata.get("format") != _FORMAT or "tree" not in metadata:
         raise RunError(f"{path} is a safetensors file, but no state file of ssal")
     if _digest(metadata["tree"], tensors) != metadata.get("sha256"):
         raise RunError(f"{path} is damaged: its checksum does not match")

@@ -16,14 +16,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ssal.checkpoint import is_state_file, load_state
 from ssal.errors import InputError, RunError
 
 # What trainers wrap around a state dict, averaged weights first, as timm takes them, and prefixes that they
 # put before its keys.
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
-
-
+# Where the weights of a run, or of a saved model, lie in its folder.
+_MODELS = ("model/model.safetensors", "model.safetensors")
 # How PyTorch names what it does not make without being told that the file is trusted.
 _FOREIGN = re.compile(r"GLOBAL ([\w.]+)")
 
@@ -55,22 +56,26 @@ class WeightsReport:
         return text
 
 
+def weights_file(path: Path) -> Path:
+    """The file that the weights are in: that of the model where a run, or a saved model, is named."""
+    return next((inner for name in _MODELS if (inner := path / name).is_file()), path)
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file or of a PyTorch file, the latter with `weights_only`.
+
+    Args:
+        path: the file, which may be a state of a run such as `checkpoints/baseline.ckpt`; or a run directory,
+            whose model is read.
 
     Raises:
         RunError: the file is missing, damaged, holds other objects than tensors, or no tensors.
     """
+    path = weights_file(path)
     if not path.is_file():
         raise RunError(f"no weights file at {path}")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            # Oddities of the file are warnings here; what cannot be read safely still raises.
-            warnings.simplefilter("ignore", UserWarning)
-            _refuse_compressed(path)
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = load_state(path) if is_state_file(path) else _read_foreign(path)
     except RunError:
         raise
     except Exception as error:
@@ -86,6 +91,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise RunError(f"{path} holds no tensors")
     return tensors
+
+
+def _read_foreign(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    with warnings.catch_warnings():
+        # Oddities of the file are warnings here; what cannot be read safely still raises.
+        warnings.simplefilter("ignore", UserWarning)
+        _refuse_compressed(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _reason(error: Exception) -> str:

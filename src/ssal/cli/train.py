@@ -76,7 +76,7 @@ def train(
     pretrained: Annotated[
         bool | None, typer.Option("--pretrained", help="Start from timm's weights.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Start from a weights file.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Start from a file of weights, or a run.")] = None,
     logger: Annotated[str | None, typer.Option(help="csv, tensorboard, wandb.")] = None,
 ) -> None:
     """Train a classifier with branches, and measure what the branches bring."""

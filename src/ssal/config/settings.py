@@ -159,7 +159,9 @@ class Settings(_Section):
     model: str = Field(default="resnet18_cifar", description="timm name or package.module:callable")
     width: int | None = Field(default=None, ge=1, description="channels of the first stage, for our networks")
     pretrained: bool = Field(default=False, description="start from timm's weights (downloads)")
-    weights: Path | None = Field(default=None, description="start from a weights file, where its keys fit")
+    weights: Path | None = Field(
+        default=None, description="start from a file of weights, or those of a run, where their keys fit"
+    )
 
     groups: Annotated[tuple[int | str, ...], BeforeValidator(_split_groups)] | Literal["auto"] = Field(
         default="auto",

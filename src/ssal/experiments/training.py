@@ -15,6 +15,7 @@ from ssal.experiments.methods import Option
 from ssal.experiments.spec import BASELINE
 from ssal.groupitems import NAMED_GROUPS, group_parts
 from ssal.run.heads import heads_of, weights_of
+from ssal.weights import weights_file
 
 # To be raised when the same settings no longer give the same network.
 _FORMAT = 1
@@ -95,7 +96,7 @@ class Training:
         if isinstance(settings.get("groups"), list):
             settings["groups"] = [_by_content(item) for item in settings["groups"]]
         if self.settings.weights is not None:
-            settings["weights"] = _by_content(str(self.settings.weights))
+            settings["weights"] = _by_content(str(weights_file(self.settings.weights)))
         description: dict[str, Any] = {
             "format": _FORMAT,
             "method": self.method,

@@ -15,6 +15,7 @@ from ssal.directory import RunDirectory
 from ssal.errors import InputError, RunError
 from ssal.files import write_text
 from ssal.run.job import Job
+from ssal.weights import weights_file
 
 # What has no influence on the result. The data may lie elsewhere, but must be the same. With another number
 # of devices the result is another one, since batch norm sees other parts of a batch; the run says so.
@@ -66,7 +67,7 @@ def describe_job(job: Job) -> Beginnings:
         "classes": len(data.class_names),
         "names of the classes": _digest("\0".join(data.class_names).encode("utf-8", "backslashreplace")),
         "labels": _digest(labels),
-        "weights to start from": None if weights is None else _digest(weights.read_bytes()),
+        "weights to start from": None if weights is None else _digest(weights_file(weights).read_bytes()),
     }
     return Beginnings(settings, content, _digest(json.dumps([settings, content]).encode()))
 
