@@ -11,7 +11,8 @@ import material  # noqa: E402
 import torch  # noqa: E402
 
 from ssal.run import load  # noqa: E402
-from ssal.run.saved import build_backbone, save_model  # noqa: E402
+from ssal.run.backbone import build_backbone  # noqa: E402
+from ssal.run.saved import save_model  # noqa: E402
 
 
 def main() -> None:

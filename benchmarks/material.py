@@ -13,9 +13,10 @@ from ssal import Branch, Grouping, SSALModel
 from ssal.backbones import create_backbone
 from ssal.data import ArraySet, Augmentation, Preprocess, eval_loader, train_loader
 from ssal.joint import Exponents
+from ssal.run.backbone import BackboneSpec
 from ssal.run.heads import fused_branches, heads_of, taps_of, weights_of
 from ssal.run.resolve import default_groups
-from ssal.run.saved import BackboneSpec, SavedModel
+from ssal.run.saved import SavedModel
 from ssal.taps import choose_taps
 from ssal.training import Precision, choose_precision
 

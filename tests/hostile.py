@@ -14,7 +14,8 @@ from ssal.files import write_text
 from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import Branch, SSALModel
-from ssal.run.saved import BackboneSpec, SavedModel, save_model
+from ssal.run.backbone import BackboneSpec
+from ssal.run.saved import SavedModel, save_model
 
 # The first three can be names of folders.
 NAMES = (

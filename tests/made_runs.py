@@ -21,7 +21,8 @@ from ssal.files import write_bytes, write_json, write_text
 from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import Branch, SSALModel
-from ssal.run.saved import BackboneSpec, SavedModel, save_model
+from ssal.run.backbone import BackboneSpec
+from ssal.run.saved import SavedModel, save_model
 
 TAPS = ("layer1", "layer2", "layer3")
 WAYS = ("baseline", "TR", "JP", "LC")

@@ -16,8 +16,9 @@ from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import Branch, SSALModel
 from ssal.run import load
+from ssal.run.backbone import BackboneSpec
 from ssal.run.explained import file_name
-from ssal.run.saved import BackboneSpec, SavedModel, save_model
+from ssal.run.saved import SavedModel, save_model
 
 NAMES = ("cat", "<script>alert(1)</script>", "red\x1b[31m", "../up", "$x^2$", "dog")
 BAD_INPUT = 2

@@ -19,7 +19,8 @@ from ssal.export.fold import fold_batch_norms
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, joint_log_prob
 from ssal.model import Branch, SSALModel
-from ssal.run.saved import BackboneSpec, SavedModel, build_backbone
+from ssal.run.backbone import BackboneSpec, build_backbone
+from ssal.run.saved import SavedModel
 
 CLASSES = 6
 

@@ -16,8 +16,9 @@ from ssal.evidence.faithfulness import as_record
 from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import Branch, SSALModel
+from ssal.run.backbone import BackboneSpec
 from ssal.run.faithfulness import QUICK, CheckOptions, check_model, check_run, write_checks
-from ssal.run.saved import BackboneSpec, SavedModel, load_model, save_model
+from ssal.run.saved import SavedModel, load_model, save_model
 
 FAST = CheckOptions(images=5, steps=4, pairs=1, weight_draws=1)
 BAD_INPUT = 2

@@ -15,7 +15,8 @@ from ssal import Branch, Grouping, SSALModel
 from ssal.data import Preprocess
 from ssal.errors import InputError, RunError
 from ssal.joint import Exponents, LinearCombination
-from ssal.run.saved import BackboneSpec, SavedModel, save_model
+from ssal.run.backbone import BackboneSpec
+from ssal.run.saved import SavedModel, save_model
 
 SPEC = BackboneSpec(name="resnet18_cifar", num_classes=6, in_chans=3, input_size=(32, 32), width=8)
 NAMES = ("ant", "bee", "cat", "dog", "elk", "fox")

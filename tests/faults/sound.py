@@ -20,9 +20,10 @@ from ssal.files import write_json, write_text
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, LinearCombination, Outputs
 from ssal.model import Branch, SSALModel
+from ssal.run.backbone import BackboneSpec
 from ssal.run.log import add_row
 from ssal.run.resume import Beginnings, save_beginnings
-from ssal.run.saved import BackboneSpec, SavedModel, save_model, save_selector
+from ssal.run.saved import SavedModel, save_model, save_selector
 from ssal.selective import Sample, fit_selector
 from ssal.training import EpochRow
 

@@ -13,10 +13,11 @@ from ssal.directory import RunDirectory
 from ssal.errors import RunError
 from ssal.files import write_bytes, write_json
 from ssal.model import SSALModel
+from ssal.run.backbone import build_backbone
 from ssal.run.finish import costs, measure
 from ssal.run.hierarchy import align_hierarchy, read_hierarchy
 from ssal.run.results import format_table, predictions_table
-from ssal.run.saved import build_backbone, load_model
+from ssal.run.saved import load_model
 from ssal.run.stages import read_baseline
 from ssal.run.tables import format_calibration, format_promises, format_scores, format_severity
 from ssal.training import collect_outputs

@@ -28,6 +28,7 @@ from ssal.data import (
 from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
+from ssal.run.backbone import BackboneSpec
 from ssal.run.heads import Head, fused_branches, heads_of, layouts_of, one_for_each_head, taps_of, weights_of
 from ssal.run.parts import split_training_data
 from ssal.run.resolve import (
@@ -39,7 +40,6 @@ from ssal.run.resolve import (
     make_groupings,
     with_data_defaults,
 )
-from ssal.run.saved import BackboneSpec
 from ssal.training import (
     GatheredGroups,
     JointLoss,

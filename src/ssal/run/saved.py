@@ -15,7 +15,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from ssal.backbones import create_backbone, named_arguments
 from ssal.branches import light_layout
 from ssal.data import Preprocess
 from ssal.errors import RunError, SsalError
@@ -23,6 +22,7 @@ from ssal.files import write_bytes, write_json, write_text
 from ssal.grouping import Grouping
 from ssal.joint import Exponents, LinearCombination
 from ssal.model import Branch, SSALModel
+from ssal.run.backbone import BackboneSpec, build_backbone
 from ssal.selective import Selector, from_json, to_json
 
 _BRANCHES = "branches."
@@ -33,17 +33,6 @@ MODEL_FILES = frozenset({_WEIGHTS, _DESCRIPTION, _README_FILE})
 _SELECTOR = "selective.json"
 
 _Exponent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class BackboneSpec(BaseModel):
-    """How to build the backbone."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
-    num_classes: int = Field(ge=1)
-    in_chans: int
-    input_size: tuple[int, int]
-    width: int | None = Field(default=None, ge=1)
 
 
 class _BranchEntry(BaseModel):
@@ -241,28 +230,6 @@ def _check_fit(path: Path, model: nn.Module, state: dict[str, Tensor]) -> None:
             )
         if tensor.is_floating_point() != expected[name].is_floating_point():
             raise RunError(f"weight {name!r} in {path} has type {tensor.dtype}, not {expected[name].dtype}")
-
-
-def build_backbone(spec: BackboneSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
-    """Build the backbone that `spec` describes, without weights.
-
-    A factory is told what it was told in the training: `num_classes`, and the channels (`in_chans`), the size
-    (`img_size`) and the `width` as far as its signature names them.
-
-    Raises:
-        RunError: it is made by a function, which was not passed as `factory`.
-    """
-    if factory is not None:
-        told = {"in_chans": spec.in_chans, "img_size": spec.input_size, "width": spec.width}
-        return factory(num_classes=spec.num_classes, **named_arguments(factory, told))
-    if ":" in spec.name:
-        # A model folder that was passed around must not choose which code is imported.
-        raise RunError(
-            f"the backbone is made by {spec.name!r}; to allow it, pass it as backbone=… or --model"
-        )
-    return create_backbone(
-        spec.name, spec.num_classes, in_chans=spec.in_chans, input_size=spec.input_size, width=spec.width
-    )
 
 
 def load_model(

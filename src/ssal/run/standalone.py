@@ -13,7 +13,8 @@ from ssal.data import Preprocess
 from ssal.errors import InputError
 from ssal.joint import Exponents, LinearCombination
 from ssal.model import SSALModel
-from ssal.run.saved import MODEL_FILES, BackboneSpec, SavedModel, combination_shapes, save_model
+from ssal.run.backbone import BackboneSpec
+from ssal.run.saved import MODEL_FILES, SavedModel, combination_shapes, save_model
 
 
 def save(
