@@ -12,6 +12,7 @@ from ssal.errors import InputError
 from ssal.experiments.methods import METHODS
 from ssal.experiments.plan import plan_cells
 from ssal.experiments.reading import check_scale, list_experiments, load_experiment, parse_experiment
+from ssal.experiments.results import measure_rows
 from ssal.experiments.runner import plan_reproduction
 from ssal.experiments.spec import SCALES, Experiment
 from ssal.grouping import Grouping
@@ -316,6 +317,13 @@ def parse(**changes: Any) -> Experiment:
             "row 'plain' is part of a plot, but has no x",
         ),
         ({"panels": {"p": {"title": "p", "x": "k", "lines": {"l": "plan"}}}}, "did you mean 'plain'"),
+        (
+            {
+                "scales": {"smoke": {"seeds": 3}},
+                "trainings": {**content()["trainings"], "plain": {"seeds": 2}},
+            },
+            "'branches' has more seeds than 'plain', which it needs",
+        ),
         ({"scales": {"tiny": {}}}, "scales.tiny"),
         ({"scales": {"smoke": {"seeds": 0}}}, "scales.smoke.seeds"),
     ],
@@ -419,6 +427,30 @@ def test_assignments_win_and_some_trainings_can_be_chosen() -> None:
     assert [(cell.name, cell.seed) for cell in cells] == [("plain", 3), ("branches", 3)]
     assert {cell.training.settings.epochs for cell in cells} == {7}
     assert [cell.name for cell in plan_cells(parse(), "smoke", [0], names=["plain"])] == ["plain"]
+
+
+def test_some_trainings_have_fewer_seeds(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    few = {"branches": content()["trainings"]["branches"] | {"seeds": 2}}
+    both_ways = [*content()["rows"], {"label": "branches", "training": "branches", "way": "TR"}]
+    scales = {"smoke": content()["scales"]["smoke"] | {"seeds": 3}}
+    mine = content(scales=scales, trainings=content()["trainings"] | few, rows=both_ways)
+    file.write_text(yaml.safe_dump(mine), encoding="utf-8")
+
+    def planned(**given: Any) -> list[tuple[str, int]]:
+        cells = plan_reproduction(str(file), scale="smoke", out=tmp_path, **given).cells
+        return [(cell.name, cell.seed) for cell in cells]
+
+    both = [(name, seed) for seed in (0, 1) for name in ("plain", "branches")]
+    assert planned() == [*both, ("plain", 2)]
+    assert planned(seeds=1) == both[:2]
+    assert planned(seeds=3) == [*both, ("plain", 2), ("branches", 2)]
+    plan = plan_reproduction(str(file), scale="smoke", out=tmp_path)
+    rows = {result.row.label: result for result in measure_rows(plan.experiment, plan.cells, plan.store)}
+    assert {label: sorted(result.missing) for label, result in rows.items()} == {
+        "plain": [0, 1, 2],
+        "branches": [0, 1],
+    }
 
 
 def test_unknown_experiment_and_scale(tmp_path: Path) -> None:

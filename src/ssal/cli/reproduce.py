@@ -30,7 +30,7 @@ def reproduce(
     ] = None,
     scale: Annotated[str, typer.Option(help="paper, cpu or smoke.")] = "cpu",
     seeds: Annotated[
-        int | None, typer.Option(help="Number of seeds: 0 to N-1; as the scale says if not given.")
+        int | None, typer.Option(help="Number of seeds: 0 to N-1; as the experiment says if not given.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of trainings and tables.")] = Path("reproduce"),
     data_dir: Annotated[

@@ -88,6 +88,8 @@ def _measure(
     missing: dict[int, str] = {}
     digests: dict[int, Sequence[str]] = {}
     for seed in seeds:
+        if not all((name, seed) in by_name for name in row.trainings):
+            continue
         cells = [by_name[name, seed] for name in row.trainings]
         digests[seed] = [cell.digest for cell in cells]
         absent = [cell for cell in cells if not reader.store.has_result(cell.digest)]

@@ -40,7 +40,7 @@ def plan_reproduction(
     Args:
         name: an experiment that comes with the package, or a .yaml file.
         scale: `paper`, `cpu` or `smoke`.
-        seeds: number of seeds, 0 … seeds - 1; as the scale says if None.
+        seeds: number of seeds of all trainings, 0 … seeds - 1; as the experiment says if None.
         out: folder of results; experiments share trainings there.
         data_dir: folder of the data, or of folders named after data sets.
         assignments: settings as `key=value`, laid over all others.
@@ -65,6 +65,8 @@ def plan_reproduction(
         data_dir=data_dir,
         names=cells or None,
     )
+    if seeds is None:
+        planned = tuple(cell for cell in planned if cell.seed < experiment.seeds(cell.name, chosen))
     return Reproduction(name, experiment, chosen, planned, Store(out))
 
 

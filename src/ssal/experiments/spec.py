@@ -51,6 +51,7 @@ class TrainingSpec(Override):
             groups of the other training come from, if not given.
         time_share: the part of that time, for one of several networks.
         start: number of another start: other weights and another order, with the images of the first.
+        seeds: how many seeds at most, where a scale asks for more.
         scales: values for some of the scales only.
     """
 
@@ -62,6 +63,7 @@ class TrainingSpec(Override):
     counted_in: str | None = None
     time_share: float | None = Field(default=None, gt=0)
     start: int | None = Field(default=None, ge=0)
+    seeds: int | None = Field(default=None, ge=1)
     scales: dict[ScaleName, Override] = Field(default_factory=dict[ScaleName, Override])
 
 
@@ -135,6 +137,12 @@ class Experiment(Section):
         """Which start of the same training it is."""
         return next((part.start for part in reversed(self.parts(name)) if part.start), 0)
 
+    def seeds(self, name: str, scale: ScaleName) -> int:
+        """How many seeds of a training are asked for."""
+        wanted = self.scales[scale].seeds
+        own = next((part.seeds for part in reversed(self.parts(name)) if part.seeds), wanted)
+        return min(own, wanted)
+
     def needs(self, name: str) -> list[str]:
         """Trainings that are done before a training, if they are done at all."""
         others = (self.groups_from(name), self.counted_in(name), self.same_time_as(name))
@@ -183,6 +191,9 @@ class Experiment(Section):
                 raise ValueError(
                     f"{name!r} is to take the time of {same_time_as!r}, but counted_in no plain baseline"
                 )
+            for needed in self.needs(name):
+                if any(self.seeds(needed, scale) < self.seeds(name, scale) for scale in self.scales):
+                    raise ValueError(f"{name!r} has more seeds than {needed!r}, which it needs")
         return self
 
     @model_validator(mode="after")
