@@ -83,13 +83,13 @@ def test_timms_networks_take_the_size_of_the_images(name):
 def test_what_published_weights_expect_is_what_timm_resolves(name):
     with torch.device("meta"):
         theirs = timm.data.resolve_model_data_config(timm.create_model(name))
-    ours = published_input(name, channels=3)
-    assert ours == (theirs["mean"], theirs["std"], theirs["crop_pct"])
+    ours = published_input(name)
+    assert ours == tuple(theirs[key] for key in ("mean", "std", "crop_pct", "interpolation"))
 
 
 @pytest.mark.parametrize("name", ["resnet18_cifar", "package.module:make"])
 def test_networks_without_published_weights_expect_nothing(name):
-    assert published_input(name, channels=3) is None
+    assert published_input(name) is None
 
 
 def test_weights_that_cannot_be_downloaded_are_one_line(monkeypatch):

@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from ssal.data import Preprocess
-from ssal.data.preprocess import centre_box, crop_resize
+from ssal.data.preprocess import Interpolation, centre_box, crop_resize
 from ssal.errors import DataError, InputError
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -60,9 +60,13 @@ def test_the_crop_has_the_inputs_shape_and_lies_in_the_middle() -> None:
                 assert max((right - left) / size[0], (bottom - top) / size[1]) == pytest.approx(share)
 
 
-def test_resampling_averages_what_it_shrinks() -> None:
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_resampling_averages_what_it_shrinks(interpolation: Interpolation) -> None:
     checks = Image.fromarray((np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8))
-    assert np.abs(np.asarray(crop_resize(checks, (0, 0, 64, 64), (8, 8)), dtype=int) - 127).max() <= 3
+    assert (
+        np.abs(np.asarray(crop_resize(checks, (0, 0, 64, 64), (8, 8), interpolation), dtype=int) - 127).max()
+        <= 3
+    )
 
 
 def test_any_wrapping_of_an_image_gives_the_same_input(tmp_path: Path) -> None:
@@ -110,12 +114,28 @@ def test_settings_survive_json_and_pickling() -> None:
         ({"image_size": [5]}, "wrong type"),
         ({"image_size": [10**6, 10**6]}, "from 1 to 4096"),
         ({"crop_share": 0}, "crop_share"),
+        ({"interpolation": "bicubik"}, "unknown interpolation 'bicubik'; did you mean 'bicubic'"),
     ],
 )
 def test_foreign_settings_are_refused(change: dict[str, Any], message: str) -> None:
     settings = Preprocess(3, (24, 32), MEAN, STD).to_dict() | change
     with pytest.raises(InputError, match=message):
         Preprocess.from_dict(settings)
+
+
+def test_images_are_resized_as_the_settings_say() -> None:
+    image, box = noise(40, 60), (10.0, 0.0, 50.0, 40.0)
+    for name, filter in (("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)):
+        plain = Preprocess(3, (16, 16), MEAN, STD).to_dict()
+        ours = Preprocess.from_dict(plain | {"interpolation": name}).pixels(image)
+        reference = Image.fromarray(image).resize((16, 16), filter, box=box)
+        assert np.array_equal(ours, np.asarray(reference))
+
+
+def test_settings_of_before_there_was_a_choice_are_bilinear() -> None:
+    ours = Preprocess(3, (16, 16), MEAN, STD)
+    old = {key: value for key, value in ours.to_dict().items() if key != "interpolation"}
+    assert Preprocess.from_dict(old) == ours
 
 
 def test_missing_settings_are_named() -> None:

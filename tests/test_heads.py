@@ -25,7 +25,7 @@ from ssal.groupitems import group_parts
 from ssal.joint import Exponents, Outputs, distillation_loss, joint_log_prob
 from ssal.model import Branch, SSALModel
 from ssal.run import resume_training, train
-from ssal.run.job import prepare
+from ssal.run.prepare import prepare
 from ssal.run.resume import load_beginnings, save_beginnings
 from ssal.run.saved import load_model
 from ssal.taps import deepest_tap

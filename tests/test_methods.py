@@ -10,7 +10,8 @@ from ssal.errors import InputError
 from ssal.experiments.methods import METHODS, find_method
 from ssal.experiments.rivals import ComplementEntropy
 from ssal.grouping import Grouping
-from ssal.run.job import Job, prepare
+from ssal.run.job import Job
+from ssal.run.prepare import prepare
 from ssal.training import JointLoss, collect_outputs, fit
 
 NAMES = ["ssal", "gapcat", "catfc", "catfc-groups", "dsl"]

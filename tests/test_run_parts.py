@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from ssal.config import make_settings
 from ssal.errors import DataError, InputError
-from ssal.run.job import prepare
 from ssal.run.parts import split_training_data
+from ssal.run.prepare import prepare
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=12), st.floats(0.02, 0.9), st.integers(0, 2**31 - 1))

@@ -8,11 +8,12 @@ import timm
 from PIL import Image
 
 from ssal.config import make_settings
-from ssal.data import ArraySet, Hierarchy, ImageSet
+from ssal.data import ArraySet, Hierarchy, ImageSet, open_data
 from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.run import job as job_module
-from ssal.run.job import Job, prepare
+from ssal.run.job import Job
+from ssal.run.prepare import prepare
 from ssal.run.resolve import check_groups, given_groups, make_groupings
 
 NAMES = ("cat", "car", "dog", "bus")
@@ -100,13 +101,16 @@ def test_images_are_prepared_as_published_weights_expect(photos: Path) -> None:
     assert published.preprocess.mean == cfg.mean == (0.5, 0.5, 0.5)
     assert published.preprocess.std == cfg.std and published.preprocess.crop_share == cfg.crop_pct == 0.95
     assert published.preprocess.image_size == own.preprocess.image_size
+    assert (own.preprocess.interpolation, published.preprocess.interpolation) == ("bilinear", "bicubic")
 
 
 @pytest.mark.usefixtures("offline")
-def test_of_images_in_memory_only_the_normalisation_is_that_of_published_weights() -> None:
-    job = prepare(
-        make_settings({"data": "digits", "model": "resnet18", "groups": ["all"], "pretrained": True})
-    )
+def test_images_in_memory_are_not_cropped_for_published_weights() -> None:
+    settings = {"data": "digits", "model": "resnet18", "groups": ["all"], "image_size": 32}
+    own, job = (prepare(make_settings(settings | {"pretrained": asked})) for asked in (False, True))
     assert job.preprocess.mean == pytest.approx((np.mean([0.485, 0.456, 0.406]),))
     assert job.preprocess.std == pytest.approx((np.mean([0.229, 0.224, 0.225]),))
     assert job.preprocess.crop_share == 1.0
+    source = Image.fromarray(open_data("digits").test.image(0)[:, :, 0])
+    for made, filter in ((own, Image.Resampling.BILINEAR), (job, Image.Resampling.BICUBIC)):
+        assert np.array_equal(made.data.test.image(0)[:, :, 0], source.resize((32, 32), filter))

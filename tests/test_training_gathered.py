@@ -16,7 +16,7 @@ from ssal.errors import InputError
 from ssal.grouping import Grouping, group_classes
 from ssal.joint import ssal_loss
 from ssal.model import Branch, SSALModel
-from ssal.run.job import prepare
+from ssal.run.prepare import prepare
 from ssal.training import GatheredGroups, JointLoss, fit
 
 CLASSES, START, MEMORY = 4, 3, 2.0

@@ -10,14 +10,14 @@ from torch import nn
 
 import ssal.backbones  # noqa: F401  (registers our networks)
 from ssal.config import make_settings
-from ssal.run.job import prepare
+from ssal.run.prepare import prepare
 from ssal.training import collect_outputs
 from ssal.training.memoryformat import safe_channels_last
 
 NARROW = """
 import torch
 from ssal.config import make_settings
-from ssal.run.job import prepare
+from ssal.run.prepare import prepare
 from ssal.training import fit
 torch.set_num_threads(1)
 for _ in range(3):

@@ -32,7 +32,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(*_: Any, **__: Any) -> None:
         raise AssertionError("a network was built before the data were checked")
 
-    monkeypatch.setattr("ssal.run.job.create_backbone", build)
+    for module in ("prepare", "job"):
+        monkeypatch.setattr(f"ssal.run.{module}.create_backbone", build)
 
 
 def folder(root: Path, **counts: int) -> Path:

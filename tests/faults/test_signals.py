@@ -114,7 +114,7 @@ def test_interrupted_from_the_keyboard(bench: Bench, images: Path, settled: Outc
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_before_anything_is_written(bench: Bench, images: Path, tmp_path: Path, signum: int) -> None:
-    process = paused(bench, images, tmp_path, "ssal.run.job:open_data", 1)
+    process = paused(bench, images, tmp_path, "ssal.run.prepare:open_data", 1)
     process.signal(signum)
     stopped_in_order(process, let_go(process, tmp_path), signum, "nothing was written")
     assert not (tmp_path / "run").exists()

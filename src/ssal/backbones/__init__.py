@@ -14,9 +14,10 @@ channels, and a `width`, which is the number of channels of its first stage:
 
 from . import densenet, resnet, wrn
 from .create import backbone_maker, create_backbone, list_backbones, named_arguments
-from .published import published_input
+from .published import PublishedInput, published_input
 
 __all__ = [
+    "PublishedInput",
     "backbone_maker",
     "create_backbone",
     "densenet",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import timm
 
@@ -11,33 +11,39 @@ class PublishedInput(NamedTuple):
     """How images were prepared for the published weights of a network.
 
     Attributes:
-        mean: of each channel that is asked for, of pixels in 0 … 1.
+        mean: of each channel, of pixels in 0 … 1.
         std: the standard deviation, likewise.
         crop_share: side of the central part that they were tested on.
+        interpolation: how images were resized.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop_share: float
+    interpolation: Literal["bilinear", "bicubic"]
+
+    def normalisation(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation of each channel; one takes the average, as timm sums the weights of three."""
+        mean, std = (
+            tuple(each) if len(each) == channels else (sum(each) / len(each),) * channels
+            for each in (self.mean, self.std)
+        )
+        return mean, std
 
 
-def published_input(name: str, channels: int) -> PublishedInput | None:
+def published_input(name: str) -> PublishedInput | None:
     """What timm says of the weights of a network; None where it publishes none, or for a callable.
 
     Args:
         name: a name of timm's, with or without a tag of weights, or `package.module:callable`.
-        channels: 1 for grey, which takes the average over the channels as timm sums their weights, or 3.
 
-    >>> published_input("vit_small_patch16_224", channels=1)
-    PublishedInput(mean=(0.5,), std=(0.5,), crop_share=0.9)
+    >>> published_input("vit_small_patch16_224").interpolation
+    'bicubic'
     """
     if ":" in name or not timm.is_model_pretrained(name):
         return None
     cfg = timm.get_pretrained_cfg(name)
     if cfg is None:
         return None
-    mean, std = (
-        tuple(each) if len(each) == channels else (sum(each) / len(each),) * channels
-        for each in (cfg.mean, cfg.std)
-    )
-    return PublishedInput(mean, std, cfg.crop_pct)
+    interpolation = "bicubic" if cfg.interpolation == "bicubic" else "bilinear"
+    return PublishedInput(tuple(cfg.mean), tuple(cfg.std), cfg.crop_pct, interpolation)

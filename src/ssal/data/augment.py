@@ -168,7 +168,7 @@ class RandomCrop:
         across, down = image.width / full_size[0], image.height / full_size[1]
         left, top, right, bottom = self.box(full_size, draws)
         box = (left * across, top * down, min(right * across, image.width), min(bottom * down, image.height))
-        part = crop_resize(image, box, self.preprocess.image_size)
+        part = crop_resize(image, box, self.preprocess.image_size, self.preprocess.interpolation)
         if self.augmentation.flip and draws[_FLIP] >= 0.5:
             part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return image_pixels(part)

@@ -11,7 +11,7 @@ from ssal.data.imagesets import ImageSet
 from ssal.data.index import FileIndex
 from ssal.data.parquet import has_parquet, read_parquet
 from ssal.data.pixels import Channels, check_channels
-from ssal.data.preprocess import Preprocess, check_image_size
+from ssal.data.preprocess import Interpolation, Preprocess, check_image_size
 from ssal.data.settle import settle
 from ssal.data.sources import TEST_SHARE, RawData, SourceOptions, get_source, source_names
 from ssal.data.tiny_imagenet import is_tiny_imagenet
@@ -85,6 +85,7 @@ def open_data(
     data_dir: str | Path | None = None,
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
+    interpolation: Interpolation = "bilinear",
     seed: int = 0,
     test_share: float = TEST_SHARE,
     in_memory: bool | None = None,
@@ -103,6 +104,7 @@ def open_data(
         image_size: Side, or height and width, of the network's input; by default the source's, else found
             from the images as `ssal.data.headers.default_size` says.
         channels: 1 for grey, 3 for RGB; by default the source's, else found from the images.
+        interpolation: How images of another size are resized, `bilinear` or `bicubic`.
         seed: Seed of the split, for data that come without test data.
         test_share: Share of such data to test on; with 1 they are all for testing, and to train on as well.
         in_memory: Whether to decode files once and for all; by default if they take at most 1 GiB and are
@@ -144,7 +146,14 @@ def open_data(
         channels=raw.channels if channels is None else check_channels(channels),
     )
     check_trainable(raw.train)
-    settled = settle(raw, in_memory=in_memory, skip_bad=skip_bad, check_files=check_files, index=index)
+    settled = settle(
+        raw,
+        interpolation=interpolation,
+        in_memory=in_memory,
+        skip_bad=skip_bad,
+        check_files=check_files,
+        index=index,
+    )
     return DataBundle(
         name=str(name_or_path),
         train=settled.train,

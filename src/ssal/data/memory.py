@@ -7,7 +7,7 @@ from PIL import Image
 from ssal.data.blocks import each_index
 from ssal.data.imagesets import ArraySet, FileSet
 from ssal.data.pixels import Channels, image_to_channels
-from ssal.data.preprocess import Preprocess, centre_box, crop_resize, image_pixels
+from ssal.data.preprocess import Interpolation, Preprocess, centre_box, crop_resize, image_pixels
 from ssal.data.unreadable import Unreadable
 from ssal.errors import DataError
 
@@ -45,7 +45,9 @@ def load_pixels(
     return ArraySet(pixels, files.targets[rows], files.class_names, rows), faults
 
 
-def fitted(images: ArraySet, channels: Channels, image_size: tuple[int, int]) -> ArraySet:
+def fitted(
+    images: ArraySet, channels: Channels, image_size: tuple[int, int], interpolation: Interpolation
+) -> ArraySet:
     """Return the set with its images brought to another size or number of channels, where they differ."""
     if images.channels == channels and images.image_size == image_size:
         return images
@@ -54,7 +56,8 @@ def fitted(images: ArraySet, channels: Channels, image_size: tuple[int, int]) ->
         image = images.image(index)
         plain = Image.fromarray(image[:, :, 0] if images.channels == 1 else image)
         box = centre_box(plain.size, image_size, 1.0)
-        pixels[index] = image_pixels(crop_resize(image_to_channels(plain, channels), box, image_size))
+        recoded = image_to_channels(plain, channels)
+        pixels[index] = image_pixels(crop_resize(recoded, box, image_size, interpolation))
     return ArraySet(pixels, images.targets, images.class_names)
 
 

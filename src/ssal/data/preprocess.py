@@ -3,7 +3,8 @@
 import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from ssal.errors import InputError, unknown_name
 
 # left, top, right, bottom; in pixels of the image that is cropped, not always whole ones
 Box = tuple[float, float, float, float]
+Interpolation = Literal["bilinear", "bicubic"]
+
+_RESAMPLING = MappingProxyType({"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC})
 
 
 def centre_box(size: Size, image_size: tuple[int, int], share: float) -> Box:
@@ -36,12 +40,14 @@ def centre_box(size: Size, image_size: tuple[int, int], share: float) -> Box:
     return left, top, min(width / 2 + half_width, width), min(height / 2 + half_height, height)
 
 
-def crop_resize(image: Image.Image, box: Box, image_size: tuple[int, int]) -> Image.Image:
-    """Crop and resize an image in one bilinear step; one that has the size already comes back as it is."""
+def crop_resize(
+    image: Image.Image, box: Box, image_size: tuple[int, int], interpolation: Interpolation
+) -> Image.Image:
+    """Crop and resize an image in one step; one that has the size already comes back as it is."""
     height, width = image_size
     if image.size == (width, height) and box == (0.0, 0.0, width, height):
         return image
-    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return image.resize((width, height), _RESAMPLING[interpolation], box=box)
 
 
 def image_pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -59,6 +65,7 @@ class Preprocess:
         mean: Per channel, of pixels in 0 … 1.
         std: Likewise the standard deviation.
         crop_share: Side of the central part that is used, relative to the largest one of the input's shape.
+        interpolation: How images are resized, `bilinear` or `bicubic`; both average what they shrink.
 
     Raises:
         InputError: A value is out of range, or there are not as many means as channels.
@@ -73,6 +80,7 @@ class Preprocess:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop_share: float = 1.0
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         check_channels(self.channels)
@@ -85,6 +93,8 @@ class Preprocess:
             raise InputError(f"means must be finite and deviations positive; got {self.mean} and {self.std}")
         if not 0.0 < self.crop_share <= 1.0:
             raise InputError(f"crop_share must lie in 0 … 1, 0 excluded; got {self.crop_share}")
+        if self.interpolation not in get_args(Interpolation):
+            raise unknown_name("interpolation", self.interpolation, get_args(Interpolation))
 
     def pixels(self, image: ImageInput, *, name: str | None = None) -> NDArray[np.uint8]:
         """Return the part of an image that the network sees, uint8 [H, W, C].
@@ -98,7 +108,7 @@ class Preprocess:
         """
         decoded = open_image(image, self.channels, name=name)
         box = centre_box(decoded.image.size, self.image_size, self.crop_share)
-        return image_pixels(crop_resize(decoded.image, box, self.image_size))
+        return image_pixels(crop_resize(decoded.image, box, self.image_size, self.interpolation))
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Turn uint8 [B, H, W, C] into the network's input, float32 [B, C, H, W] in channels-last memory.
@@ -137,6 +147,8 @@ class Preprocess:
         for key in settings:
             if key not in known:
                 raise unknown_name("preprocessing setting", key, known)
+        # What was saved before there was a choice says nothing of it.
+        settings = {"interpolation": "bilinear", **settings}
         missing = [key for key in known if key not in settings]
         if missing:
             raise InputError(f"the preprocessing settings lack {', '.join(missing)}")
@@ -148,6 +160,7 @@ class Preprocess:
                 mean=tuple(float(value) for value in settings["mean"]),
                 std=tuple(float(value) for value in settings["std"]),
                 crop_share=float(settings["crop_share"]),
+                interpolation=cast("Interpolation", str(settings["interpolation"])),
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"preprocessing settings of a wrong type: {error}") from error

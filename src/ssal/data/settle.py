@@ -1,5 +1,6 @@
 """Decides the form of a data set: size and channels of its images, and whether they are held in memory."""
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ssal.data.classes import check_trainable
@@ -8,7 +9,7 @@ from ssal.data.imagesets import ArraySet, FileSet, ImageSet
 from ssal.data.index import FileIndex
 from ssal.data.memory import fitted, load_pixels, pixel_statistics
 from ssal.data.pixels import Channels
-from ssal.data.preprocess import Preprocess
+from ssal.data.preprocess import Interpolation, Preprocess
 from ssal.data.sources import RawData
 from ssal.data.unreadable import Unreadable, find_unreadable, unreadable_error, without
 from ssal.errors import DataError
@@ -40,12 +41,19 @@ class Settled(NamedTuple):
 
 
 def settle(
-    raw: RawData, *, in_memory: bool | None, skip_bad: bool, check_files: bool | None, index: FileIndex
+    raw: RawData,
+    *,
+    interpolation: Interpolation,
+    in_memory: bool | None,
+    skip_bad: bool,
+    check_files: bool | None,
+    index: FileIndex,
 ) -> Settled:
     """Bring the images of a source to their final form.
 
     Args:
         raw: What the source returned; its size and channels count where they are set.
+        interpolation: How images are resized.
         in_memory: Whether to hold pixels in memory; by default as `ssal.data.bundle.open_data` says.
         skip_bad: Leave out images that cannot be read.
         check_files: Whether to look for such images among files that are not held in memory.
@@ -69,7 +77,9 @@ def settle(
             held = in_memory
     parts = (raw.train, raw.test)
     if held:
-        unscaled = Preprocess(channels, size, (0.0,) * channels, (1.0,) * channels)
+        unscaled = Preprocess(
+            channels, size, (0.0,) * channels, (1.0,) * channels, interpolation=interpolation
+        )
         results = [_held(images, unscaled, workers) for images in parts]
     else:
         checked = _to_check(parts, skip_bad, check_files)
@@ -81,13 +91,14 @@ def settle(
     if len(test) == 0:
         raise DataError("no test image can be read")
     check_trainable(train)
-    return Settled(train, test, _preprocess(train, channels, size), skipped)
+    preprocess = replace(_preprocess(train, channels, size), interpolation=interpolation)
+    return Settled(train, test, preprocess, skipped)
 
 
 def _held(images: ImageSet, unscaled: Preprocess, workers: int | None) -> tuple[ImageSet, list[Unreadable]]:
     if isinstance(images, FileSet):
         return load_pixels(images, unscaled, workers=workers)
-    return fitted(images, unscaled.channels, unscaled.image_size), []
+    return fitted(images, unscaled.channels, unscaled.image_size, unscaled.interpolation), []
 
 
 def _to_check(parts: tuple[ImageSet, ...], skip_bad: bool, check_files: bool | None) -> bool:

@@ -100,6 +100,7 @@ def _data(directory: RunDirectory, predictor: Predictor) -> DataBundle:
         data_dir=settings.data_dir,
         image_size=predictor.preprocess.image_size,
         channels=predictor.preprocess.channels,
+        interpolation=predictor.preprocess.interpolation,
         skip_bad=settings.skip_bad,
         # Eight images are wanted, not all in memory.
         in_memory=False,

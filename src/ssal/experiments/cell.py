@@ -30,8 +30,9 @@ from ssal.grouping import Grouping
 from ssal.joint import Exponents
 from ssal.model import GroupedNetwork, SSALModel
 from ssal.run.environment import describe_environment
-from ssal.run.job import Job, prepare
+from ssal.run.job import Job
 from ssal.run.log import epoch_line
+from ssal.run.prepare import prepare
 from ssal.run.saved import SavedModel, save_model
 from ssal.training import EpochRow, Objective, collect_outputs, fit
 

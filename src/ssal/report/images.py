@@ -83,6 +83,7 @@ def _open(record: Record, predictor: Predictor) -> ImageSet:
         data_dir=settings.data_dir and Path(settings.data_dir),
         image_size=predictor.preprocess.image_size,
         channels=predictor.preprocess.channels,
+        interpolation=predictor.preprocess.interpolation,
         in_memory=some,
         skip_bad=settings.skip_bad,
         check_files=some,

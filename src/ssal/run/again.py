@@ -76,6 +76,7 @@ def evaluate_run(
         data_dir=data_dir or settings.data_dir,
         image_size=saved.preprocess.image_size,
         channels=saved.preprocess.channels,
+        interpolation=saved.preprocess.interpolation,
         skip_bad=settings.skip_bad,
         # It is of the run's own data.
         index=FileIndex.load(directory.index) if other is None else None,

@@ -14,7 +14,8 @@ from ssal.config import Settings
 from ssal.cost import count_flops, count_parameters
 from ssal.errors import InputError
 from ssal.model import SSALModel
-from ssal.run.job import Job, prepare
+from ssal.run.job import Job
+from ssal.run.prepare import prepare
 from ssal.taps import choose_taps, tappable_layers
 from ssal.training import step_seconds
 

@@ -128,6 +128,7 @@ class _Opened:
             data_dir=data_dir or settings.data_dir,
             image_size=preprocess.image_size,
             channels=preprocess.channels,
+            interpolation=preprocess.interpolation,
             skip_bad=settings.skip_bad,
             index=FileIndex.load(RunDirectory(self.path).index),
         )

@@ -1,4 +1,4 @@
-"""Everything that a training needs, built from its settings before anything is written."""
+"""A training that is ready to start, and what is built from it: models, loaders, objective, plan."""
 
 from __future__ import annotations
 
@@ -12,41 +12,22 @@ import torch
 from scipy.sparse import csr_array
 from torch import nn
 
-from ssal.backbones import create_backbone, list_backbones, published_input
+from ssal.backbones import create_backbone, list_backbones
 from ssal.config import Settings
 from ssal.confusion import Confusion
-from ssal.data import (
-    DataBundle,
-    FileIndex,
-    ImageSet,
-    Preprocess,
-    draw_per_class,
-    eval_loader,
-    open_data,
-    train_loader,
-)
+from ssal.data import DataBundle, ImageSet, Preprocess, eval_loader, train_loader
 from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
 from ssal.run.backbone import BackboneSpec
-from ssal.run.heads import Head, fused_branches, heads_of, layouts_of, one_for_each_head, taps_of, weights_of
-from ssal.run.parts import split_training_data
-from ssal.run.resolve import (
-    check_confusion,
-    check_groups,
-    default_groups,
-    gathers_groups,
-    given_groups,
-    make_groupings,
-    with_data_defaults,
-)
+from ssal.run.heads import Head, fused_branches, one_for_each_head
+from ssal.run.resolve import gathers_groups, given_groups, make_groupings
 from ssal.training import (
     GatheredGroups,
     JointLoss,
     LoaderFactory,
     Precision,
     TrainingPlan,
-    check_loggers,
     choose_precision,
     step_seconds,
 )
@@ -283,78 +264,3 @@ class Job:
             compile=settings.compile,
             seed=settings.seed,
         )
-
-
-def _as_published(preprocess: Preprocess, model: str) -> Preprocess:
-    """The values that published weights were trained with; what is not cropped stays whole."""
-    published = published_input(model, preprocess.channels)
-    if published is None:
-        return preprocess
-    share = published.crop_share if preprocess.crop_share < 1 else 1.0
-    return replace(preprocess, mean=published.mean, std=published.std, crop_share=share)
-
-
-def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
-    """Open the data and check everything that can be checked before the first step.
-
-    Args:
-        settings: what to train, on what.
-        index: what is known of the files of the data from before; what is found is added to it.
-
-    Raises:
-        DataError: the data cannot be used.
-        InputError: model, taps, layouts or groups are not known, or do not fit the data or each other.
-    """
-    check_loggers(settings.logger)
-    settings = with_data_defaults(settings, settings.model in list_backbones())
-    data = open_data(
-        settings.data,
-        data_dir=settings.data_dir,
-        image_size=settings.image_size,
-        skip_bad=settings.skip_bad,
-        index=index,
-    )
-    data_seed = settings.seed if settings.data_seed is None else settings.data_seed
-    if settings.images_per_class is not None:
-        chosen = draw_per_class(data.train.targets, settings.images_per_class, data_seed)
-        data = replace(data, train=data.train.select(chosen))
-    classes = len(data.class_names)
-    branches = default_groups(classes) if settings.groups == "auto" else settings.groups
-    heads = heads_of(branches)
-    items = [head.item for head in heads]
-    check_groups(items, data.class_names, data.hierarchy)
-    check_confusion(settings, items, classes)
-    backbone = BackboneSpec(
-        name=settings.model,
-        num_classes=classes,
-        in_chans=data.channels,
-        input_size=data.image_size,
-        width=settings.width,
-    )
-    network = create_backbone(
-        backbone.name,
-        classes,
-        in_chans=backbone.in_chans,
-        input_size=backbone.input_size,
-        width=backbone.width,
-    )
-    if settings.pretrained:
-        data = replace(data, preprocess=_as_published(data.preprocess, settings.model))
-    parts = split_training_data(data.train.targets, settings.holdout, data_seed, class_names=data.class_names)
-    job = Job(
-        settings=settings,
-        data=data,
-        fitting=data.train.select(parts.fitting),
-        heldout=data.train.select(parts.heldout),
-        calibration=data.train.select(parts.calibration),
-        known=data.train.select(parts.known),
-        backbone=backbone,
-        heads=heads,
-        taps=taps_of(network, (data.channels, *data.image_size), settings.taps, heads),
-        layouts=layouts_of(settings.layout, heads),
-        weights=weights_of(settings.branch.weights, heads),
-    )
-    # A trial with arbitrary groups: taps and layouts must fit before hours go into a baseline.
-    job.make_model(job.blank_groupings())
-    job.train_loader()(rank=0, world_size=settings.devices)
-    return job

@@ -19,9 +19,9 @@ from ssal.files import write_text
 from ssal.interrupts import Interrupted, Interrupts
 from ssal.run.environment import write_environment
 from ssal.run.finish import check_maps, fit_prediction, test
-from ssal.run.job import prepare
 from ssal.run.log import Log
 from ssal.run.predictor import Mode, Predictor, load
+from ssal.run.prepare import prepare
 from ssal.run.results import format_table, read_metrics
 from ssal.run.resume import (
     accept,
