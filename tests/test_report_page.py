@@ -636,7 +636,8 @@ def test_seeds_say_where_branches_do_not_help(
     assert words in page.text
     assert "in each run: p0 against random maps; no part against a mark in the centre." in page.text
     assert f"p1 {np.mean(main):.3f} ± {np.std(main, ddof=1):.3f} 0.900 ± 0.000 0.100 ± 0.000" in page.text
-    assert "NLL: JP less the main classifier with a fitted temperature ±0.0000" in page.text
+    for figure, digits in (("NLL", "0000"), ("ECE, in points", "00")):
+        assert f"{figure}: JP less the main classifier with a fitted temperature ±0.{digits}" in page.text
 
 
 def test_each_seed_is_taken_with_the_score_that_it_chose(tmp_path: Path) -> None:

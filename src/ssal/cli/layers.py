@@ -25,9 +25,9 @@ def layers(
         int | None, typer.Option(min=1, max=4096, help="Side of the images; the model's own if unset.")
     ] = None,
     channels: Annotated[int, typer.Option(min=1, help="Channels of the images.")] = 3,
-    width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
-    classes: Annotated[int, typer.Option(help="Number of classes.")] = 100,
-    depth: Annotated[int, typer.Option(help="Show names with at most so many dots.")] = 1,
+    width: Annotated[int | None, typer.Option(min=1, help="Channels of the first stage.")] = None,
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 100,
+    depth: Annotated[int, typer.Option(min=0, help="Show names with at most so many dots.")] = 1,
 ) -> None:
     """List the layers where a branch can be attached."""
     from ssal.run import describe_layers

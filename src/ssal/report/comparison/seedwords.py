@@ -15,6 +15,7 @@ from ssal.report.comparison.seeds import (
 from ssal.report.names import clipped
 from ssal.report.numbers import decimals, signed
 from ssal.report.reading import Record
+from ssal.report.schema import Calibration
 from ssal.selective import score_words
 
 # A gain of less than this share is a little one, however sure.
@@ -71,33 +72,30 @@ def _accuracy(records: Sequence[Record]) -> str | None:
 
 
 def _likelihood(records: Sequence[Record]) -> str | None:
-    way = "TR_scaled" if all("TR_scaled" in record.calibration for record in records) else "TR"
-    other = "the main classifier" + (" with a fitted temperature" if way == "TR_scaled" else "")
-
-    def nll(name: str) -> Callable[[Record], Value]:
-        return lambda r: r.calibration[name].nll if name in r.calibration else None
-
-    return _lower(records, nll("JP"), nll(way), "NLL", other, 4)
+    return _lower(records, lambda calibration: calibration.nll, "NLL", 4)
 
 
 def _calibration(records: Sequence[Record]) -> str | None:
-    return _lower(records, lambda r: r.metrics.JP.ece, lambda r: r.metrics.TR.ece, "ECE, in points", None, 2)
+    return _lower(records, lambda calibration: calibration.ece, "ECE, in points", 2)
 
 
 def _lower(
-    records: Sequence[Record],
-    ours: Callable[[Record], Value],
-    other: Callable[[Record], Value],
-    what: str,
-    whose: str | None,
-    digits: int,
+    records: Sequence[Record], figure: Callable[[Calibration], Value], what: str, digits: int
 ) -> str | None:
-    """A sentence on a figure that is good if it is small: of JP, less that of the main classifier."""
-    gain = _differences(records, ours, other)
+    """A sentence on a figure that is good if it is small: of JP, less that of the main classifier.
+
+    Exponents are fitted on held-out images, so the main classifier has a temperature fitted there too.
+    """
+    way = "TR_scaled" if all("TR_scaled" in record.calibration for record in records) else "TR"
+    against = "the main classifier" + (" with a fitted temperature" if way == "TR_scaled" else "")
+
+    def of(name: str) -> Callable[[Record], Value]:
+        return lambda r: figure(r.calibration[name]) if name in r.calibration else None
+
+    gain = _differences(records, of("JP"), of(way))
     if gain is None:
         return None
-    against = whose or "the main classifier alone"
-    known = [value for record in records if (value := other(record)) is not None]
+    known = [value for record in records if (value := of(way)(record)) is not None]
     little = " a little" if -gain.mean < _NOTABLE * statistics.mean(known) else ""
     verdict = _by_sign(
         gain, "the branches harm", f"the branches help{little}", "the branches do not help beyond chance"
