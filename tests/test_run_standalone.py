@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 import ssal
 from ssal.backbones import create_backbone
@@ -42,6 +43,23 @@ def test_what_was_saved_predicts_the_same(model: ssal.SSALModel, tmp_path: Path)
     assert prediction.probability == pytest.approx(float(expected.max()), abs=1e-6)
     assert len(ssal.load(folder, mode="main").predict(image).groups) == 0
     assert "resnet18_cifar with 1 branch\n" in (folder / "README.md").read_text()
+
+
+def test_a_model_is_a_card_of_the_hub_and_is_read_from_its_cache(
+    model: ssal.SSALModel, tmp_path: Path
+) -> None:
+    folder = save(model, tmp_path / "mine")
+    card = ModelCard.load(folder / "README.md").data
+    assert (card.library_name, card.pipeline_tag) == ("ssal", "image-classification")
+    snapshot = tmp_path / "cache" / "snapshots" / "1234"
+    snapshot.mkdir(parents=True)
+    # The hub's cache holds links to files that are named by their digests, and what the hub adds itself.
+    for number, file in enumerate(folder.iterdir()):
+        blob = snapshot.parents[1] / str(number)
+        blob.write_bytes(file.read_bytes())
+        (snapshot / file.name).symlink_to(blob)
+    (snapshot / ".gitattributes").write_text("*.safetensors filter=lfs\n")
+    assert ssal.load(str(snapshot)).class_names == tuple(NAMES)
 
 
 def test_the_branches_own_exponents_are_kept_and_a_model_may_be_replaced(

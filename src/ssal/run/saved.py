@@ -82,7 +82,14 @@ class SavedModel:
     selector: Selector | None = None
 
 
-_README = """# {name} with {branches}
+# Its head is what the Hugging Face hub and its search read.
+_README = """---
+library_name: ssal
+pipeline_tag: image-classification
+tags: [ssal, image-classification, explainability]
+---
+
+# {name} with {branches}
 
 Trained with ssal {version} on {classes} classes.
 
