@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Sequence
 from itertools import islice
 
 import timm
@@ -40,7 +41,12 @@ def describe_plan(settings: Settings) -> str:
         InputError, DataError: as `start_training`.
     """
     notes: list[str] = []
-    job = prepare(settings).decide(notes.append)
+    job = prepare(settings)
+    with job.paying_threads(notes.append):
+        return _describe(job.decide(notes.append), notes)
+
+
+def _describe(job: Job, notes: Sequence[str]) -> str:
     loader = job.train_loader()(rank=0, world_size=1)
     batches = list(islice(iter(loader), 2))
     joint = job.make_model(job.blank_groupings())

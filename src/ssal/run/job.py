@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,6 +30,7 @@ from ssal.training import (
     Precision,
     TrainingPlan,
     choose_precision,
+    paying_threads,
     step_seconds,
 )
 from ssal.weights import WeightsReport, load_fitting, read_weights
@@ -211,6 +213,13 @@ class Job:
     def precision(self) -> Precision:
         """Precision of training steps; `32` until `decide` has measured."""
         return "bf16" if self.settings.precision == "bf16" else "32"
+
+    def paying_threads(self, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """As many threads as pay on this machine now; processes that share a step keep theirs."""
+        if self.settings.devices > 1:
+            return nullcontext()
+        joint = self.make_model(self.blank_groupings())
+        return paying_threads(joint, self.settings.batch_size, self.precision, say)
 
     def decide(self, say: Callable[[str], None]) -> Job:
         """Measure what is to be decided on this machine: precision, and epochs that fit a time budget."""

@@ -112,13 +112,14 @@ def start_training(
             directory.clear()
             _keep(index, directory)
             log = Log(directory.log, echo)
-            job = job.decide(log)
-            beginnings = describe_job(job)
-            write_environment(directory, precision=job.precision)
-            save_beginnings(directory.beginnings, beginnings)
-            # Last: with it, the folder holds a run.
-            write_text(directory.config, to_yaml(job.settings))
-            return _run(Workplace(job, directory, log, progress, beginnings.digest, interrupts))
+            with job.paying_threads(log):
+                job = job.decide(log)
+                beginnings = describe_job(job)
+                write_environment(directory, precision=job.precision)
+                save_beginnings(directory.beginnings, beginnings)
+                # Last: with it, the folder holds a run.
+                write_text(directory.config, to_yaml(job.settings))
+                return _run(Workplace(job, directory, log, progress, beginnings.digest, interrupts))
 
 
 def _keep(index: FileIndex, directory: RunDirectory) -> None:
@@ -165,7 +166,8 @@ def resume_training(
         log = Log(directory.log, echo)
         for line in accept(directory, beginnings, job.settings):
             log(line)
-        return _run(Workplace(job, directory, log, progress, beginnings.digest, interrupts))
+        with job.paying_threads(log):
+            return _run(Workplace(job, directory, log, progress, beginnings.digest, interrupts))
 
 
 def _finished(directory: RunDirectory, echo: Callable[[str], None]) -> Run:

@@ -13,6 +13,7 @@ from ssal.training.plan import Precision, TrainingPlan
 from ssal.training.probe import choose_precision, step_seconds, step_times
 from ssal.training.processes import lost_worker
 from ssal.training.state import Found, find_checkpoint
+from ssal.training.threads import paying_threads
 
 __all__ = [
     "Collected",
@@ -38,6 +39,7 @@ __all__ = [
     "keep_freed_memory",
     "lost_worker",
     "make_loggers",
+    "paying_threads",
     "step_seconds",
     "step_times",
 ]

@@ -1,0 +1,88 @@
+"""The number of threads that a training takes."""
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+import torch
+
+from ssal.backbones import create_backbone
+from ssal.model import SSALModel
+from ssal.training import paying_threads
+
+MODEL = SSALModel(create_backbone("resnet18_cifar", 10, width=4), [], (3, 8, 8))
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Eight threads that nobody asked for."""
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("ssal.training.threads.default_device", lambda: torch.device("cpu"))
+    torch.set_num_threads(8)
+    yield
+    torch.set_num_threads(before)
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, seconds: Mapping[int, float]) -> list[int]:
+    """Let a step take as long as is said for each number of threads; returns the numbers that were tried."""
+    tried: list[int] = []
+
+    def times(*_: object) -> list[list[float]]:
+        tried.append(torch.get_num_threads())
+        return [[seconds[tried[-1]], seconds[tried[-1]]]]
+
+    monkeypatch.setattr("ssal.training.threads.step_times", times)
+    return tried
+
+
+@pytest.mark.usefixtures("free")
+@pytest.mark.parametrize(
+    ("seconds", "chosen", "tried"),
+    [
+        ({8: 1.0, 4: 1.5}, 8, [8, 4]),
+        ({8: 1.0, 4: 0.95}, 8, [8, 4]),
+        ({8: 9.0, 4: 5.0, 2: 6.0}, 4, [8, 4, 2]),
+        ({8: 9.0, 4: 5.0, 2: 3.0, 1: 1.0}, 1, [8, 4, 2, 1]),
+    ],
+)
+def test_fewer_threads_are_taken_as_long_as_they_are_faster(
+    monkeypatch: pytest.MonkeyPatch, seconds: Mapping[int, float], chosen: int, tried: list[int]
+) -> None:
+    found, said = timed(monkeypatch, seconds), list[str]()
+    with paying_threads(MODEL, 128, "32", said.append):
+        assert torch.get_num_threads() == chosen
+    assert torch.get_num_threads() == 8, "as it was found"
+    assert found == tried
+    assert len(said) == (chosen != 8)
+    if said:
+        assert f"{chosen} of 8 threads" in said[0] and f"{seconds[8] / seconds[chosen]:.1f} times" in said[0]
+
+
+@pytest.mark.usefixtures("free")
+def test_a_number_that_was_asked_for_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = timed(monkeypatch, {8: 9.0, 4: 1.0})
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    with paying_threads(MODEL, 128, "32", print):
+        assert torch.get_num_threads() == 8
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("ssal.training.threads.default_device", lambda: torch.device("cuda"))
+    with paying_threads(MODEL, 128, "32", print):
+        assert torch.get_num_threads() == 8, "beside a GPU"
+    assert not tried
+
+
+@pytest.mark.usefixtures("free")
+def test_threads_are_as_before_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed(monkeypatch, {8: 3.0, 4: 1.0, 2: 1.0})
+    with pytest.raises(KeyError), paying_threads(MODEL, 128, "32", print):
+        raise KeyError
+    assert torch.get_num_threads() == 8
+
+
+@pytest.mark.usefixtures("free")
+def test_steps_are_measured() -> None:
+    torch.set_num_threads(2)
+    before = {name: value.clone() for name, value in MODEL.state_dict().items()}
+    with paying_threads(MODEL, 4, "32", print):
+        assert torch.get_num_threads() in (1, 2)
+    assert all(torch.equal(value, before[name]) for name, value in MODEL.state_dict().items())
