@@ -214,7 +214,9 @@ def _stages(place: Workplace) -> Run:
     keep_freed_memory()
     for note in job.notes:
         log(note)
-    log(f"{job.describe_data()}; {job.backbone.name}, {torch.get_num_threads()} threads, {job.precision}")
+    count = torch.get_num_threads()
+    threads = f"{count} thread" if count == 1 else f"{count} threads"
+    log(f"{job.describe_data()}; {job.backbone.name}, {threads}, {job.precision}")
     baseline = train_baseline(place) if job.settings.baseline else None
     # What the baseline confuses is worth a look, whatever the groups come from; the training's own is better.
     confusion = None if baseline is None or job.gathers else measure_confusion(place, baseline)
