@@ -27,7 +27,8 @@ def timed(monkeypatch: pytest.MonkeyPatch, seconds: Mapping[int, float]) -> list
     """Let a step take as long as is said for each number of threads; returns the numbers that were tried."""
     tried: list[int] = []
 
-    def times(*_: object) -> list[list[float]]:
+    def times(_: object, samples: int, *rest: object) -> list[list[float]]:
+        assert samples == 8, "where few take so long, many are not tried"
         tried.append(torch.get_num_threads())
         return [[seconds[tried[-1]], seconds[tried[-1]]]]
 
@@ -56,6 +57,23 @@ def test_fewer_threads_are_taken_as_long_as_they_are_faster(
     assert len(said) == (chosen != 8)
     if said:
         assert f"{chosen} of 8 threads" in said[0] and f"{seconds[8] / seconds[chosen]:.1f} times" in said[0]
+
+
+@pytest.mark.usefixtures("free")
+@pytest.mark.parametrize(("batch_size", "tried"), [(128, [8, 64, 64]), (16, [8, 16, 16]), (4, [4, 4, 4])])
+def test_a_step_that_is_short_is_measured_with_more_images(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, tried: list[int]
+) -> None:
+    found: list[int] = []
+
+    def times(_: object, samples: int, *rest: object) -> list[list[float]]:
+        found.append(samples)
+        return [[0.1, 0.1]]
+
+    monkeypatch.setattr("ssal.training.threads.step_times", times)
+    with paying_threads(MODEL, batch_size, "32", print):
+        assert torch.get_num_threads() == 8, "no faster with fewer"
+    assert found == tried
 
 
 @pytest.mark.usefixtures("free")

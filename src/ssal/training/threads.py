@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from statistics import mean
 
 import torch
 
@@ -13,7 +14,9 @@ from ssal.training.evaluate import default_device
 from ssal.training.plan import Precision
 from ssal.training.probe import step_times
 
-_BATCH, _STEPS = 64, 2
+_FEW, _MANY, _STEPS = 8, 64, 2
+# Where a few images take longer than this, many would delay the start for nothing: large kernels wait less.
+_LONG = 0.25
 # Fewer threads are taken where they are faster by more than a measurement may be wrong.
 _PAYS = 1.15
 _CHOSEN = "OMP_NUM_THREADS"
@@ -41,7 +44,7 @@ def paying_threads(
         yield
         return
     try:
-        chosen, faster = _fastest(model, min(batch_size, _BATCH), precision, before)
+        chosen, faster = _fastest(model, batch_size, precision, before)
         if chosen != before:
             say(
                 f"{chosen} of {before} threads, on which a step is {faster:.1f} times as fast: others may be "
@@ -56,15 +59,17 @@ def paying_threads(
 def _fastest(model: GroupedNetwork, batch_size: int, precision: Precision, most: int) -> tuple[int, float]:
     """The number of threads, and how much faster a step is than on all."""
 
-    def seconds(threads: int) -> float:
+    def seconds(threads: int, samples: int) -> float:
         torch.set_num_threads(threads)
-        # The sum, not the shortest: a step that had the cores to itself is no rule.
-        return sum(step_times(model, batch_size, [precision], _STEPS)[0])
+        # The mean, not the shortest: a step that had the cores to itself is no rule.
+        return mean(step_times(model, min(batch_size, samples), [precision], _STEPS)[0])
 
-    chosen, first = most, seconds(most)
-    best = first
+    samples, first = _FEW, seconds(most, _FEW)
+    if first < _LONG:
+        samples, first = _MANY, seconds(most, _MANY)
+    chosen, best = most, first
     while chosen > 1:
-        fewer = seconds(chosen // 2)
+        fewer = seconds(chosen // 2, samples)
         if fewer * _PAYS >= best:
             break
         chosen, best = chosen // 2, fewer
