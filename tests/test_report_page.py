@@ -407,6 +407,17 @@ def test_the_summary_says_what_the_branches_predict(
     assert summarise_run(read_record(run)).trained.replace("\u00a0", " ").endswith(said)
 
 
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [(None, "alone (the baseline) and"), (3, "alone (the baseline) and"), (4, " in 4 epochs) and")],
+)
+def test_the_summary_says_where_the_baseline_has_other_epochs(
+    tmp_path: Path, own: int | None, said: str
+) -> None:
+    run = made_run(tmp_path / "run", names_of(6), settings={"baseline_epochs": own})
+    assert said in summarise_run(read_record(run)).trained.replace("\u00a0", " ")
+
+
 def measured_later(run: Path) -> dict[str, Any]:
     """What newer versions and `ssal eval` find, in their form."""
     metrics = json.loads((run / "metrics.json").read_text())

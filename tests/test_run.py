@@ -307,6 +307,25 @@ def test_a_time_budget_sets_the_epochs_for_good(tmp_path: Path) -> None:
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["epochs"] == 1
 
 
+@pytest.mark.parametrize(("given", "epochs"), [(3, 3), ("same-time", 4)])
+def test_the_baseline_may_have_epochs_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: int | str, epochs: int
+) -> None:
+    monkeypatch.setattr("ssal.run.job.step_ratio", lambda *_: 1.6)
+    said: list[str] = []
+    settings = make_settings(SETTINGS, {"epochs": 2, "baseline_epochs": given, "explanation_images": 0})
+    run = start_training(settings, tmp_path / "run", echo=said.append)
+    with (run.path / "metrics.csv").open() as file:
+        stages = [row["stage"] for row in csv.DictReader(file)]
+    assert stages == ["baseline"] * epochs + ["joint"] * 2
+    assert yaml.safe_load((run.path / "config.yaml").read_text())["baseline_epochs"] == epochs
+    assert any("4 epochs of the baseline for 2 with branches" in line for line in said) == (given != 3)
+    # What was decided is what a run goes on with.
+    resume_training(run.path, changes=[{"baseline_epochs": "same-time"}] if given != 3 else [])
+    with pytest.raises(RunError, match=f"baseline_epochs was {epochs}, asked 9"):
+        resume_training(run.path, changes=[{"baseline_epochs": 9}])
+
+
 def test_weights_from_a_file_are_used_and_reported(finished: ssal.Run, tmp_path: Path) -> None:
     said: list[str] = []
     settings = make_settings(

@@ -26,6 +26,7 @@ from ssal.training import (
     collect_outputs,
     find_checkpoint,
     fit,
+    step_ratio,
     step_seconds,
 )
 from ssal.training.plan import make_optimizer, make_schedule, triangular
@@ -276,6 +277,7 @@ def test_probes_leave_the_model_alone() -> None:
     subject = model()
     before, state = weights(subject), torch.get_rng_state()
     assert step_seconds(subject, 8, "32", steps=1) > 0
+    assert step_ratio(subject, subject, 8, "32") > 0
     assert choose_precision(subject, 8) in ("bf16", "32")
     assert equal(before, weights(subject))
     assert torch.equal(state, torch.get_rng_state())

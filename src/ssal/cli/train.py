@@ -59,6 +59,10 @@ def train(
     ] = None,
     layout: Annotated[str | None, typer.Option(help="light, or such as 'cbr 128,5,2 | gap'.")] = None,
     epochs: Annotated[int | None, typer.Option()] = None,
+    baseline_epochs: Annotated[
+        str | None,
+        typer.Option(metavar="N|same-time", help="Epochs of the baseline; as --epochs if not given."),
+    ] = None,
     time_budget: Annotated[float | None, typer.Option(help="Minutes; sets the epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option()] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
@@ -93,6 +97,7 @@ def train(
         "baseline": baseline,
         "layout": layout,
         "epochs": epochs,
+        "baseline_epochs": baseline_epochs,
         "time_budget": time_budget,
         "batch_size": batch_size,
         "lr": lr,

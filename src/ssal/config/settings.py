@@ -188,6 +188,11 @@ class Settings(_Section):
     distillation: DistillationSettings = DistillationSettings()
 
     epochs: int | None = Field(default=None, ge=1, description="as the data ask if unset")
+    baseline_epochs: Annotated[int, Field(ge=1)] | Literal["same-time"] | None = Field(
+        default=None,
+        description="of the baseline; as many as of the training with branches if unset, or as many as take "
+        "its time",
+    )
     time_budget: float | None = Field(default=None, gt=0, description="minutes; sets the number of epochs")
     batch_size: int = Field(default=128, ge=1)
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -230,6 +235,13 @@ class Settings(_Section):
     def _there_for_its_groups(cls, value: bool, info: ValidationInfo) -> bool:
         if not value and info.data.get("groups_from") == "baseline":
             raise ValueError("groups from the baseline need one; use --groups-from training")
+        return value
+
+    @field_validator("baseline_epochs")
+    @classmethod
+    def _there_to_be_trained(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("baseline") is False:
+            raise ValueError("there is no baseline to train; leave out --no-baseline, or this")
         return value
 
     @field_validator("groups")

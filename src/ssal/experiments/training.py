@@ -32,7 +32,15 @@ _GATHERED = {"groups_from", "gathering"}
 # Likewise what counts only where the main classifier learns from all parts.
 _DISTILLED = {"distillation"}
 # Where data are, how they are read and how often the state is saved do not change what is learnt.
-_OPERATIONAL = {"data_dir", "workers", "logger", "checkpoint", "explanation_images", "baseline"}
+_OPERATIONAL = {
+    "data_dir",
+    "workers",
+    "logger",
+    "checkpoint",
+    "explanation_images",
+    "baseline",
+    "baseline_epochs",
+}
 # What has no effect on a network without branches.
 OF_BRANCHES = {
     "groups", "taps", "criterion", "method", "confusion", "groups_from", "gathering", "layout", "branch",

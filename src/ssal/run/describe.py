@@ -65,12 +65,12 @@ def _describe(job: Job, notes: Sequence[str]) -> str:
     steps = {
         name: step_seconds(model, len(batches[0].targets), job.precision) for name, model in models.items()
     }
-    epochs = job.plan().epochs
-    total = sum(steps.values()) * len(loader) * epochs
+    epochs = {name: (job.baseline_plan() if name == "baseline" else job.plan()).epochs for name in models}
+    total = sum(seconds * epochs[name] for name, seconds in steps.items()) * len(loader)
     lines += [*job.notes, *notes]
     each = ", ".join(f"{1000 * seconds:.0f} ms a step {name}" for name, seconds in steps.items())
-    of = " of each" if len(steps) > 1 else ""
-    lines.append(f"time      {each}; about {total / 60:.1f} minutes for {epochs} epochs{of}")
+    counted = " and ".join(f"{count} epochs {name}" for name, count in epochs.items())
+    lines.append(f"time      {each}; about {total / 60:.1f} minutes for {counted}")
     lines.append(f"memory    {_peak_memory():.2f} GB at most so far")
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from ssal.errors import InputError
 from ssal.grouping import Grouping
 from ssal.model import Branch, SSALModel
 from ssal.run.backbone import BackboneSpec
+from ssal.run.epochs import epochs_in_time, epochs_of_same_time
 from ssal.run.heads import Head, fused_branches, one_for_each_head
 from ssal.run.resolve import gathers_groups, given_groups, make_groupings
 from ssal.training import (
@@ -31,6 +32,7 @@ from ssal.training import (
     TrainingPlan,
     choose_precision,
     paying_threads,
+    step_ratio,
     step_seconds,
 )
 from ssal.weights import WeightsReport, load_fitting, read_weights
@@ -227,18 +229,38 @@ class Job:
         if settings.weights is not None:
             say(f"{settings.weights}: {self.make_backbone()[1]}")
         joint = self.make_model(self.blank_groupings())
-        models = [self.make_model(()), joint] if settings.baseline else [joint]
         if settings.precision == "auto":
             settings = settings.model_copy(update={"precision": choose_precision(joint, settings.batch_size)})
+        job = replace(self, settings=settings)
+        return replace(job, settings=settings.model_copy(update=job._epochs_in_time(joint, say)))
+
+    def _epochs_in_time(self, joint: SSALModel, say: Callable[[str], None]) -> dict[str, int]:
+        """Epochs that a time decides: of a budget, and of a baseline that takes as long as `joint`."""
+        settings, epochs = self.settings, self.plan().epochs
+        alone = self.make_model(()) if settings.baseline else None
+        found: dict[str, int] = {}
         if settings.time_budget is not None:
-            precision: Precision = "bf16" if settings.precision == "bf16" else "32"
-            step = sum(step_seconds(model, settings.batch_size, precision) for model in models)
-            epoch = 1.2 * step * len(self.train_loader()(rank=0, world_size=1))
-            epochs = max(1, int(60 * settings.time_budget / epoch))
-            settings = settings.model_copy(update={"epochs": epochs})
+            epochs, seconds = epochs_in_time(
+                settings.time_budget,
+                len(self.train_loader()(rank=0, world_size=1)),
+                self._step_seconds(joint),
+                None if alone is None else self._step_seconds(alone),
+                settings.baseline_epochs,
+            )
+            found["epochs"] = epochs
             both = " for both trainings" if settings.baseline else ""
-            say(f"{epochs} epochs of {epoch:.1f} s{both} fit the time budget")
-        return replace(self, settings=settings)
+            say(f"{epochs} epochs of {seconds:.1f} s{both} fit the time budget")
+        if alone is not None and settings.baseline_epochs == "same-time":
+            ratio = step_ratio(joint, alone, settings.batch_size, self.precision)
+            found["baseline_epochs"] = epochs_of_same_time(epochs, ratio)
+            say(
+                f"a step with branches takes {ratio:.2f} times as long as one without: "
+                f"{found['baseline_epochs']} epochs of the baseline for {epochs} with branches"
+            )
+        return found
+
+    def _step_seconds(self, model: SSALModel) -> float:
+        return step_seconds(model, self.settings.batch_size, self.precision)
 
     def blank_groupings(self) -> tuple[Grouping, ...]:
         """Groupings of the sizes that are asked for, while there is no confusion to derive them from."""
@@ -249,6 +271,13 @@ class Job:
             else given_groups(item, self.data.class_names, self.data.hierarchy)
             for item in self.items
         )
+
+    def baseline_plan(self) -> TrainingPlan:
+        """The same for the baseline, which may have more epochs, or fewer."""
+        plan, epochs = self.plan(), self.settings.baseline_epochs
+        if epochs == "same-time":
+            raise InputError("the number of epochs of the baseline is not known yet")
+        return plan if epochs is None else replace(plan, epochs=epochs)
 
     def plan(self) -> TrainingPlan:
         """The settings that the training itself reads."""

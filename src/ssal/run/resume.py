@@ -99,7 +99,7 @@ def settings_to_go_on(
 ) -> Settings:
     """Settings of a run, with the changes that are asked for and allowed.
 
-    `auto` and settings that are asked to be unset stand for what was decided when the run was begun.
+    `auto`, `same-time` and what is asked to be unset stand for what was decided when the run was begun.
 
     Args:
         directory: the run.
@@ -127,7 +127,7 @@ def settings_to_go_on(
         was = beginnings.settings[key]
         if value == was or key in _FREE:
             continue
-        if key in named and value in ("auto", None):
+        if key in named and value in ("auto", "same-time", None):
             merge_into(kept, nested(key, was))
         elif fault := _fault(key, was, value, key in named, directory):
             faults.append(fault)

@@ -35,6 +35,7 @@ from ssal.training import (
     GatheredGroups,
     Objective,
     SaveEvery,
+    TrainingPlan,
     collect_outputs,
     find_checkpoint,
     fit,
@@ -86,7 +87,7 @@ class Workplace:
 
 
 def _fit_stage(
-    place: Workplace, stage: str, model: SSALModel, objectives: Sequence[Objective] = ()
+    place: Workplace, stage: str, model: SSALModel, plan: TrainingPlan, objectives: Sequence[Objective] = ()
 ) -> SSALModel:
     """Train `model`, from the last checkpoint if there is one of this stage."""
     directory, job = place.directory, place.job
@@ -95,7 +96,7 @@ def _fit_stage(
         model,
         job.train_loader(),
         job.eval_loader(job.heldout),
-        job.plan(),
+        plan,
         stage=stage,
         run=place.run,
         checkpoints=directory.checkpoints,
@@ -138,7 +139,7 @@ def train_baseline(place: Workplace) -> SSALModel:
     path = place.directory.baseline
     if path.exists():
         return read_baseline(path, model)
-    model = _fit_stage(place, "baseline", model)
+    model = _fit_stage(place, "baseline", model, place.job.baseline_plan())
     save_state(path, model.state_dict())
     return model
 
@@ -225,7 +226,7 @@ def _keep_groups(place: Workplace, groupings: Sequence[Grouping], confusion: Con
 def train_joint(place: Workplace, groupings: tuple[Grouping, ...]) -> SSALModel:
     """Backbone and branches, trained together from the start (§3.3)."""
     job = place.job
-    return _fit_stage(place, "joint", job.make_model(groupings), (job.objective(),))
+    return _fit_stage(place, "joint", job.make_model(groupings), job.plan(), (job.objective(),))
 
 
 def train_at_once(place: Workplace) -> SSALModel:
@@ -236,7 +237,7 @@ def train_at_once(place: Workplace) -> SSALModel:
     job, directory = place.job, place.directory
     objective = job.objective()
     blank = job.blank_groupings() if job.gathers else job.groupings(None)
-    model = _fit_stage(place, "joint", job.make_model(blank), (objective,))
+    model = _fit_stage(place, "joint", job.make_model(blank), job.plan(), (objective,))
     confusion = objective.confusion() if isinstance(objective, GatheredGroups) else None
     if confusion is not None:
         save_confusion(directory.confusion, confusion, job.data.class_names)

@@ -31,6 +31,17 @@ def step_seconds(model: GroupedNetwork, batch_size: int, precision: Precision, s
     return min(step_times(model, batch_size, [precision], steps)[0])
 
 
+def step_ratio(model: GroupedNetwork, other: GroupedNetwork, batch_size: int, precision: Precision) -> float:
+    """How many times as long as one of `other` a training step of `model` takes; both are left untouched."""
+    now = _clock()
+    # In turns, so that a busy moment hits both.
+    turns = [
+        [min(step_times(each, batch_size, [precision], 2, now)[0]) for each in (model, other)] for _ in "ab"
+    ]
+    ours, theirs = (min(seconds) for seconds in zip(*turns, strict=True))
+    return ours / theirs
+
+
 def step_times(
     model: GroupedNetwork,
     batch_size: int,
@@ -80,7 +91,7 @@ def choose_precision(model: GroupedNetwork, batch_size: int) -> Precision:
     Some processors convert bfloat16 in software, and some convolutions are many times slower in it, so this
     is measured with the very model.
     """
-    now = time.process_time if _is_timed_by_work() else time.perf_counter
+    now = _clock()
     # A full batch in software takes a minute; a few images tell that it would.
     for batch, steps, pays in ((_FEW, 1, 4.0), (64, 3, 0.95)):
         single, half = step_times(model, min(batch_size, batch), ["32", "bf16"], steps, now)
@@ -89,10 +100,11 @@ def choose_precision(model: GroupedNetwork, batch_size: int) -> Precision:
     return "bf16"
 
 
-def _is_timed_by_work() -> bool:
-    """Whether the processor time of this process tells what a step takes, whatever else the machine does.
+def _clock() -> Callable[[], float]:
+    """The processor time of this process where that tells what a step takes, whatever else the machine does.
 
     Of several threads it is a sum, and Windows counts it in steps that are longer than what is measured.
     """
     exact = sys.platform != "win32"
-    return exact and default_device().type == "cpu" and torch.get_num_threads() == 1
+    alone = exact and default_device().type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if alone else time.perf_counter

@@ -56,7 +56,9 @@ def _trained(record: Record) -> str:
     together = f"together with {plural(count, 'branch', 'branches')} at {taps}, {_predicted(record)}"
     if record.metrics.baseline is None:
         return f"{sentence}, {together}."
-    return f"{sentence}, once alone (the baseline) and once {together}."
+    own = settings.get("baseline_epochs")
+    longer = f" in {plural(own, 'epoch')}" if isinstance(own, int) and own != epochs else ""
+    return f"{sentence}, once alone (the baseline{longer}) and once {together}."
 
 
 def _predicted(record: Record) -> str:
