@@ -248,24 +248,10 @@ def train(
     progress: bool = False,
     **settings: Any,
 ) -> Run:
-    """Train a classifier with branches, and measure what the branches bring.
-
-    A baseline is trained as a control, unless `baseline=False`. Then the network is trained with its
-    branches, which wait for what it confuses itself; with `groups_from="baseline"` the groups are of classes
-    that the baseline confuses. The test data are looked at once, at the end.
-
-    Args:
-        data: name of a data set, folder or Parquet file.
-        out: run directory; `runs/DATA-1`, `-2` … if None.
-        overwrite: replace the run that is there.
-        echo: called with each line that a person may want to read.
-        progress: show a bar.
-        **settings: any setting of `ssal train`, such as `model="resnet18_cifar"`, `groups=(20, 33, 50)`,
-            `epochs=10` or `optimizer={"momentum": 0.8}`.
+    """As `ssal.train`, without the report.
 
     Raises:
-        InputError: settings are not allowed; all faults are named at once.
-        DataError: the data cannot be used.
+        InputError, DataError: see `prepare`.
         RunError: there is a run in `out` already, or another process works there.
         KeyboardInterrupt: SIGINT asked to stop; the state was saved, the message says how to go on.
         SystemExit: likewise SIGTERM.
