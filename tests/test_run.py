@@ -311,7 +311,7 @@ def test_a_time_budget_sets_the_epochs_for_good(tmp_path: Path) -> None:
 def test_the_baseline_may_have_epochs_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: int | str, epochs: int
 ) -> None:
-    monkeypatch.setattr("ssal.run.job.step_ratio", lambda *_: 1.6)
+    monkeypatch.setattr("ssal.run.job.step_ratio", lambda *_: 2.2)
     said: list[str] = []
     settings = make_settings(SETTINGS, {"epochs": 2, "baseline_epochs": given, "explanation_images": 0})
     run = start_training(settings, tmp_path / "run", echo=said.append)

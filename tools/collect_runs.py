@@ -2,8 +2,8 @@
 
 python tools/collect_runs.py runs/a-0 runs/a-1 runs/a-2 --out results/a --commit $(git rev-parse HEAD)
 
-Writes `results/a.json` and `results/a.md`. With `--longer runs/b-0 …`, runs of these seeds with more epochs,
-their baselines are a reference too: what the time of the branches brings without them.
+Writes `results/a.json` and `results/a.md`. With `--longer runs/b-0 …`, runs of these seeds whose baselines
+have more epochs, those are a reference too: what the time of the branches brings without them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def read(folder: Path) -> Run:
     metrics["back_off"].pop("curve", None)
     return {
         "seed": settings["seed"],
+        "baseline_epochs": settings.pop("baseline_epochs", None) or settings["epochs"],
         "settings": {key: value for key, value in settings.items() if key not in _LEFT_OUT},
         "environment": {key: environment[key] for key in ("versions", "cpus", "threads", "precision")},
         "metrics": metrics,
@@ -131,9 +132,10 @@ def maps(runs: list[Run]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--longer", nargs="*", type=Path, default=[], help="the same with more epochs")
+    parser.add_argument("--longer", nargs="*", type=Path, default=[], help="the same with longer baselines")
     parser.add_argument("--out", type=Path, required=True, help="path of the results, without suffix")
     parser.add_argument("--commit", required=True, help="commit that the runs were made with")
+    parser.add_argument("--longer-commit", help="that of the longer ones, if another")
     arguments = parser.parse_args()
     runs, longer = (
         sorted((read(folder) for folder in folders), key=lambda run: run["seed"])
@@ -146,6 +148,7 @@ def main() -> None:
     record = {"commit": arguments.commit, "settings": settings, "runs": [_own(run) for run in runs]}
     if longer:
         record["longer"] = {
+            "commit": arguments.longer_commit or arguments.commit,
             "settings": longer[0]["settings"],
             "runs": [_own(run, only="baseline") for run in longer],
         }
@@ -163,6 +166,7 @@ def _own(run: Run, only: str | None = None) -> Run:
         tables = {key: run["metrics"][key] for key in ("params", "flops", "seconds", "calibration")}
         kept["metrics"] = {only: run["metrics"][only]} | {key: {only: tables[key][only]} for key in tables}
         del kept["explanations"]
+        kept["epochs"] = run["baseline_epochs"]
     return kept
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 # What data, optimiser and held-out images add to the steps of an epoch.
@@ -41,13 +40,13 @@ def epochs_in_time(
 
 
 def epochs_of_same_time(epochs: int, ratio: float) -> int:
-    """Epochs of the baseline that take at least the time of the joint training, and no fewer than that has.
+    """Epochs of the baseline that take the time of the joint training, to the nearest, and no fewer.
 
     Args:
         epochs: of the joint training.
         ratio: time of a step with branches by that of one without.
 
     >>> epochs_of_same_time(20, 1.21), epochs_of_same_time(8, 0.97)
-    (25, 8)
+    (24, 8)
     """
-    return max(epochs, math.ceil(epochs * ratio))
+    return max(epochs, round(epochs * ratio))

@@ -17,6 +17,7 @@ from ssal.training.plan import Precision
 
 # Images of the first look at bfloat16.
 _FEW = 8
+_TURNS = 4
 
 
 def step_seconds(model: GroupedNetwork, batch_size: int, precision: Precision, steps: int = 3) -> float:
@@ -36,7 +37,8 @@ def step_ratio(model: GroupedNetwork, other: GroupedNetwork, batch_size: int, pr
     now = _clock()
     # In turns, so that a busy moment hits both.
     turns = [
-        [min(step_times(each, batch_size, [precision], 2, now)[0]) for each in (model, other)] for _ in "ab"
+        [min(step_times(each, batch_size, [precision], 1, now)[0]) for each in (model, other)]
+        for _ in range(_TURNS)
     ]
     ours, theirs = (min(seconds) for seconds in zip(*turns, strict=True))
     return ours / theirs
