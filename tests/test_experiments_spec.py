@@ -348,6 +348,7 @@ def test_all_faults_are_named_at_once() -> None:
         ({"common": {"settings": {"epoch": 3}}}, "unknown setting 'epoch'; did you mean 'epochs'"),
         ({"common": {"network": "resnet51-3"}}, "unknown network 'resnet51-3'"),
         ({"trainings": {"a": {"method": "sal"}}, "rows": []}, "unknown method 'sal'"),
+        ({"common": {"settings": {"baseline_epochs": 3}}}, "baseline_epochs is for ssal train"),
         ({"trainings": {"a": {"method": "ssal"}}, "rows": []}, "does not say groups_from"),
     ],
 )

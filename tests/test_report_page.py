@@ -23,8 +23,9 @@ from ssal.evidence import Evidence, Part
 from ssal.report import report as report_module
 from ssal.report import write_comparison, write_report
 from ssal.report.budget import Budget
+from ssal.report.comparison.differences import only_seeds_differ
 from ssal.report.images import Gallery, open_images
-from ssal.report.reading import read_record
+from ssal.report.reading import Record, read_record
 from ssal.report.sections.groups import groups
 from ssal.report.words import Summary, summarise_run
 
@@ -446,7 +447,8 @@ def measured_later(run: Path) -> dict[str, Any]:
         "data": "nowhere/data",
         "JP": metrics["JP"],
         "calibration": {
-            way: {"nll": 0.5, "ece": 2.0, "brier": 0.3, "reliability": bins} for way in ("TR_scaled", "JP")
+            way: {"nll": 0.5, "ece": ece, "brier": 0.3, "reliability": bins}
+            for way, ece in (("TR_scaled", 2.0), ("JP", 1.5))
         },
         "likelihood_gain": {"TR_scaled": {"mean": -0.01, "low": -0.02, "high": 0.005}},
         "selective": {
@@ -603,6 +605,21 @@ def test_runs_are_compared_on_the_same_images(run: Path, tmp_path: Path) -> None
     assert again == (tmp_path / "c.html").read_bytes()
 
 
+def test_epochs_of_a_baseline_that_were_measured_do_not_tell_seeds_apart(tmp_path: Path) -> None:
+    def runs(**changes: Any) -> list[Record]:
+        made = [
+            made_run(
+                tmp_path / f"{'-'.join(changes)}{seed}", names_of(6), seed=seed, settings={name: seed + 3}
+            )
+            for name in changes
+            for seed in range(2)
+        ]
+        return [read_record(path) for path in made]
+
+    assert only_seeds_differ(runs(baseline_epochs=True))
+    assert not only_seeds_differ(runs(epochs=True))
+
+
 def test_seeds_give_a_mean_and_a_deviation(tmp_path: Path) -> None:
     runs = [made_run(tmp_path / f"g{seed}", names_of(6), seed=seed) for seed in range(3)]
     page = comparison(runs, tmp_path / "c.html")
@@ -647,8 +664,8 @@ def test_seeds_say_where_branches_do_not_help(
     assert words in page.text
     assert "in each run: p0 against random maps; no part against a mark in the centre." in page.text
     assert f"p1 {np.mean(main):.3f} ± {np.std(main, ddof=1):.3f} 0.900 ± 0.000 0.100 ± 0.000" in page.text
-    for figure, digits in (("NLL", "0000"), ("ECE, in points", "00")):
-        assert f"{figure}: JP less the main classifier with a fitted temperature ±0.{digits}" in page.text
+    for figure, difference in (("NLL", "±0.0000"), ("ECE, in points", "−0.50")):
+        assert f"{figure}: JP less the main classifier with a fitted temperature {difference}" in page.text
 
 
 def test_each_seed_is_taken_with_the_score_that_it_chose(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from ssal.config import make_settings
 from ssal.data import open_data
 from ssal.errors import DataError, InputError, RunError
 from ssal.run import evaluate_run, resume_training, start_training, write_predictions
+from ssal.run.epochs import epochs_in_time
 from ssal.run.heads import heads_of
 from ssal.run.log import read_rows
 from ssal.run.resolve import check_groups, default_groups
@@ -305,6 +307,23 @@ def test_a_time_budget_sets_the_epochs_for_good(tmp_path: Path) -> None:
     start_training(settings, tmp_path / "run", echo=said.append)
     assert any("fit the time budget" in line for line in said)
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("baseline_step", "given", "expected"),
+    [(0.02, None, (10, 6.0)), (None, None, (16, 3.6)), (0.02, "same-time", (8, 7.2)), (0.02, 10, (10, 3.6))],
+)
+def test_a_time_is_for_all_that_is_trained(
+    baseline_step: float | None, given: int | Literal["same-time"] | None, expected: tuple[int, float]
+) -> None:
+    epochs, seconds = epochs_in_time(1.0, 100, 0.03, baseline_step, given)
+    assert (epochs, seconds) == (expected[0], pytest.approx(expected[1]))
+
+
+def test_a_baseline_that_takes_all_the_time_is_refused(tmp_path: Path) -> None:
+    settings = make_settings(SETTINGS, {"epochs": None, "time_budget": 0.001, "baseline_epochs": 1000})
+    with pytest.raises(InputError, match="1000 epochs of the baseline leave no time .* in 0.001 minutes"):
+        start_training(settings, tmp_path / "run")
 
 
 @pytest.mark.parametrize(("given", "epochs"), [(3, 3), ("same-time", 4)])

@@ -120,6 +120,25 @@ def test_both_trainings_must_have_as_many_epochs(directory: RunDirectory, beginn
         settings_to_go_on(directory, beginnings, [{"epochs": 12}])
 
 
+@pytest.mark.parametrize("change", [{"epochs": 12}, {"epochs": 12, "baseline_epochs": "same-time"}])
+def test_a_baseline_with_epochs_of_its_own_was_chosen_for_those_of_the_run(
+    directory: RunDirectory, change: dict[str, Any]
+) -> None:
+    settings = SETTINGS.model_copy(update={"baseline_epochs": 13})
+    directory.config.write_text(to_yaml(settings))
+    begun = Beginnings(dotted(settings.model_dump(mode="json")), {}, "digest")
+    with pytest.raises(RunError, match="asked 12, but the baseline's 13 were chosen for 10"):
+        settings_to_go_on(directory, begun, [change])
+    assert settings_to_go_on(directory, begun, [{"baseline_epochs": "same-time"}]) == settings
+
+
+def test_an_equal_time_that_was_not_asked_for_is_a_change(
+    directory: RunDirectory, beginnings: Beginnings
+) -> None:
+    with pytest.raises(RunError, match="baseline_epochs was None, asked same-time"):
+        settings_to_go_on(directory, beginnings, [{"baseline_epochs": "same-time"}])
+
+
 def test_accepted_changes_are_written_down(directory: RunDirectory, beginnings: Beginnings) -> None:
     assert accept(directory, beginnings, SETTINGS) == []
     longer = SETTINGS.model_copy(update={"epochs": 12, "devices": 2, "workers": 1})

@@ -185,6 +185,11 @@ def test_nothing_is_gathered_where_no_group_depends_on_it(settings: dict[str, An
         ({"gathering": {"memory": 0}}, "gathering.memory: input should be greater than 0"),
         ({"groups_from": "both"}, "groups_from: input should be 'baseline' or 'training'"),
         ({"groups_from": "baseline", "baseline": False}, "baseline: groups from the baseline need one"),
+        ({"baseline_epochs": 3, "baseline": False}, "baseline_epochs: there is no baseline to train"),
+        (
+            {"groups_from": "baseline", "baseline_epochs": "same-time"},
+            "baseline_epochs: groups from the baseline take its own time too",
+        ),
     ],
 )
 def test_what_it_cannot_do(settings: dict[str, Any], message: str) -> None:

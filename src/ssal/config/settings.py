@@ -242,6 +242,8 @@ class Settings(_Section):
     def _there_to_be_trained(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and info.data.get("baseline") is False:
             raise ValueError("there is no baseline to train; leave out --no-baseline, or this")
+        if value == "same-time" and info.data.get("groups_from") == "baseline":
+            raise ValueError("groups from the baseline take its own time too; give a number of epochs")
         return value
 
     @field_validator("groups")

@@ -23,7 +23,7 @@ from ssal.data.decode import IMAGE_SUFFIXES, ImageInput, decode_image
 from ssal.data.imagesets import ArraySet, FileSet, ImageSet
 from ssal.data.index import FileIndex
 from ssal.data.loader import eval_loader, train_loader
-from ssal.data.preprocess import Preprocess
+from ssal.data.preprocess import Interpolation, Preprocess
 from ssal.data.sampler import epoch_order
 from ssal.data.sources import (
     TEST_SHARE,
@@ -49,6 +49,7 @@ __all__ = [
     "Hierarchy",
     "ImageInput",
     "ImageSet",
+    "Interpolation",
     "Preprocess",
     "RawData",
     "SourceOptions",

@@ -15,6 +15,7 @@ from ssal.experiments.results import RowResult, measure_rows
 from ssal.experiments.shown import Pictures
 from ssal.experiments.table import as_csv, as_markdown, as_text, as_values, failures
 from ssal.files import write_bytes, write_json, write_text
+from ssal.run.prepare import interpolation_of
 
 _KEPT = (
     "training", "data", "environment", "clock", "seconds", "yardstick", "yardstick_from", "epochs",
@@ -105,7 +106,12 @@ def _write_pictures(plan: Reproduction) -> list[Path]:
     if all(path.exists() for path in paths) and _drawn(paths[-1]) == [baseline, model]:
         return paths
     settings = pair[1].training.settings
-    data = open_data(settings.data, data_dir=settings.data_dir, image_size=settings.image_size)
+    data = open_data(
+        settings.data,
+        data_dir=settings.data_dir,
+        image_size=settings.image_size,
+        interpolation=interpolation_of(settings),
+    )
     examples = find_examples(plan.store, baseline, model, data)
     svg, png = draw_examples(examples, f"{plan.experiment.source}, scale {plan.scale}")
     write_bytes(paths[0], svg)

@@ -195,6 +195,10 @@ def _settings(layers: Sequence[Override], assignments: Mapping[str, Any], data_d
     start = {"groups_from": "baseline", "distillation": {"weight": 0}}
     start |= {} if network is None else network.settings()
     settings = make_settings(start, *(layer.settings for layer in layers), assignments)
+    if settings.baseline_epochs is not None:
+        raise InputError(
+            "baseline_epochs is for ssal train; here, a baseline is a training with epochs of its own"
+        )
     update: dict[str, Any] = {}
     if network is not None and network.width is not None and settings.width is not None:
         factor = settings.width / network.width

@@ -191,7 +191,7 @@ class Experiment(Section):
                 raise ValueError(
                     f"{name!r} is to take the time of {same_time_as!r}, but counted_in no plain baseline"
                 )
-            for needed in self.needs(name):
+            for needed in [*self.needs(name), *filter(None, [self.time_unit])]:
                 if any(self.seeds(needed, scale) < self.seeds(name, scale) for scale in self.scales):
                     raise ValueError(f"{name!r} has more seeds than {needed!r}, which it needs")
         return self

@@ -31,11 +31,13 @@ def _spread(summary: Summary | None) -> str:
     return f"{summary.mean:.2f}{deviation}"
 
 
-def _interval(difference: Difference | None) -> str:
+def _interval(difference: Difference | None, summary: Summary | None) -> str:
     if difference is None:
         return ""
     bounds = "" if difference.low is None else f" [{difference.low:+.2f}, {difference.high:+.2f}]"
-    return f"{difference.mean:+.2f}{bounds}"
+    # Where the reference has fewer seeds than the row.
+    fewer = "" if summary is None or difference.count == summary.count else f", n = {difference.count}"
+    return f"{difference.mean:+.2f}{bounds}{fewer}"
 
 
 def _mean(result: RowResult, key: str, divisor: float, digits: int) -> str:
@@ -86,7 +88,7 @@ def table_cells(results: Sequence[RowResult], measures: Sequence[Measure] = ()) 
                 _status(result) if summary is None else _spread(summary),
                 f"{0 if summary is None else summary.count}/{wanted}",
                 _number(published.top1) + deviation,
-                _interval(compare(results, result)),
+                _interval(compare(results, result), summary),
                 "" if published.top5 is None else _mean(result, "top5", 1, 2),
                 _number(published.top5),
                 *(_mean(result, key, 1, digits) if key in measures else "" for key, digits in _MEASURES),

@@ -220,7 +220,10 @@ class Job:
         """As many threads as pay on this machine now; processes that share a step keep theirs."""
         if self.settings.devices > 1:
             return nullcontext()
-        joint = self.make_model(self.blank_groupings())
+
+        def joint() -> SSALModel:
+            return self.make_model(self.blank_groupings())
+
         return paying_threads(joint, self.settings.batch_size, self.precision, say)
 
     def decide(self, say: Callable[[str], None]) -> Job:
@@ -248,10 +251,11 @@ class Job:
                 settings.baseline_epochs,
             )
             found["epochs"] = epochs
-            both = " for both trainings" if settings.baseline else ""
+            shared = settings.baseline and not isinstance(settings.baseline_epochs, int)
+            both = " for both trainings" if shared else " with branches" if settings.baseline else ""
             say(f"{epochs} epochs of {seconds:.1f} s{both} fit the time budget")
         if alone is not None and settings.baseline_epochs == "same-time":
-            ratio = step_ratio(joint, alone, settings.batch_size, self.precision)
+            ratio = step_ratio(joint, alone, self._batch_of_a_process, self.precision)
             found["baseline_epochs"] = epochs_of_same_time(epochs, ratio)
             say(
                 f"a step with branches takes {ratio:.2f} times as long as one without: "
@@ -260,7 +264,11 @@ class Job:
         return found
 
     def _step_seconds(self, model: SSALModel) -> float:
-        return step_seconds(model, self.settings.batch_size, self.precision)
+        return step_seconds(model, self._batch_of_a_process, self.precision)
+
+    @property
+    def _batch_of_a_process(self) -> int:
+        return self.settings.batch_size // self.settings.devices
 
     def blank_groupings(self) -> tuple[Grouping, ...]:
         """Groupings of the sizes that are asked for, while there is no confusion to derive them from."""

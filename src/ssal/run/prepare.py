@@ -6,13 +6,23 @@ from dataclasses import replace
 
 from ssal.backbones import PublishedInput, create_backbone, list_backbones, published_input
 from ssal.config import Settings
-from ssal.data import FileIndex, Preprocess, draw_per_class, open_data
+from ssal.data import FileIndex, Interpolation, Preprocess, draw_per_class, open_data
 from ssal.run.backbone import BackboneSpec
 from ssal.run.heads import heads_of, layouts_of, taps_of, weights_of
 from ssal.run.job import Job
 from ssal.run.parts import split_training_data
 from ssal.run.resolve import check_confusion, check_groups, default_groups, with_data_defaults
 from ssal.training import check_loggers
+
+
+def _published(settings: Settings) -> PublishedInput | None:
+    return published_input(settings.model) if settings.pretrained else None
+
+
+def interpolation_of(settings: Settings) -> Interpolation:
+    """How images of another size are resized: as for the published weights that a training starts from."""
+    published = _published(settings)
+    return "bilinear" if published is None else published.interpolation
 
 
 def _as_published(preprocess: Preprocess, published: PublishedInput) -> Preprocess:
@@ -35,12 +45,12 @@ def prepare(settings: Settings, index: FileIndex | None = None) -> Job:
     """
     check_loggers(settings.logger)
     settings = with_data_defaults(settings, settings.model in list_backbones())
-    published = published_input(settings.model) if settings.pretrained else None
+    published = _published(settings)
     data = open_data(
         settings.data,
         data_dir=settings.data_dir,
         image_size=settings.image_size,
-        interpolation="bilinear" if published is None else published.interpolation,
+        interpolation=interpolation_of(settings),
         skip_bad=settings.skip_bad,
         index=index,
     )

@@ -127,9 +127,9 @@ def settings_to_go_on(
         was = beginnings.settings[key]
         if value == was or key in _FREE:
             continue
-        if key in named and value in ("auto", "same-time", None):
+        if key in named and (value in ("auto", None) or (value == "same-time" and was is not None)):
             merge_into(kept, nested(key, was))
-        elif fault := _fault(key, was, value, key in named, directory):
+        elif fault := _fault(key, beginnings.settings, value, key in named, directory):
             faults.append(fault)
     if faults:
         raise RunError(
@@ -159,12 +159,15 @@ def accept(directory: RunDirectory, beginnings: Beginnings, settings: Settings) 
     return lines
 
 
-def _fault(key: str, was: Any, value: Any, is_asked: bool, directory: RunDirectory) -> str:
+def _fault(key: str, settings: Mapping[str, Any], value: Any, is_asked: bool, directory: RunDirectory) -> str:
+    was, baseline = settings[key], settings.get("baseline_epochs")
     text = f"{key} was {_shown(was)}, {'asked' if is_asked else 'config.yaml says'} {_shown(value)}"
     if key != "epochs":
         return text
     if value < was:
         return f"{text}, but epochs cannot shrink"
+    if baseline is not None:
+        return f"{text}, but the baseline's {baseline} were chosen for {was}"
     if directory.baseline.exists():
         return f"{text}, but the baseline has had its {was}, and both trainings must have as many"
     return "" if is_asked else f"{text}: ask for more with --epochs {value}"

@@ -106,6 +106,11 @@ class TrainingModule(LightningModule):
         """The model whose predictions count: the averaged one where there is an average."""
         return self.model if self.average is None else cast(GroupedNetwork, self.average.module)
 
+    def setup(self, stage: str) -> None:
+        """Keep a forked process to one thread: it would wait for those that were not forked with it."""
+        if self.plan.devices > 1 and not torch.cuda.is_available():
+            torch.set_num_threads(1)
+
     def configure_optimizers(self) -> Any:
         """The optimiser with the triangular schedule, stepped once a batch."""
         optimizer = make_optimizer(self.model, self.plan)

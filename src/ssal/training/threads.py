@@ -24,7 +24,10 @@ _CHOSEN = "OMP_NUM_THREADS"
 
 @contextmanager
 def paying_threads(
-    model: GroupedNetwork, batch_size: int, precision: Precision, say: Callable[[str], None]
+    make_model: Callable[[], GroupedNetwork],
+    batch_size: int,
+    precision: Precision,
+    say: Callable[[str], None],
 ) -> Generator[None]:
     """Compute on as many threads as make a training step fastest, and on those of before at the end.
 
@@ -34,7 +37,7 @@ def paying_threads(
     OMP_NUM_THREADS is kept, and so are the threads beside a GPU.
 
     Args:
-        model: left untouched.
+        make_model: called where threads are measured at all.
         batch_size: samples a step.
         precision: as in `TrainingPlan`.
         say: called with a line where fewer threads are taken.
@@ -44,7 +47,7 @@ def paying_threads(
         yield
         return
     try:
-        chosen, faster = _fastest(model, batch_size, precision, before)
+        chosen, faster = _fastest(make_model(), batch_size, precision, before)
         if chosen != before:
             say(
                 f"{chosen} of {before} threads, on which a step is {faster:.1f} times as fast: others may be "

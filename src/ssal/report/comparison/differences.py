@@ -93,11 +93,16 @@ def differing_settings(records: Sequence[Record]) -> list[Setting]:
 
 
 def only_seeds_differ(records: Sequence[Record]) -> bool:
-    """Whether the runs repeat each other with other seeds."""
+    """Whether the runs repeat each other with other seeds.
+
+    A baseline of the same time has epochs that are measured for each.
+    """
     if len(records) < 2:
         return False
     keys = {setting.key for setting in differing_settings(records)}
-    return keys == {"seed"} and len({record.settings.get("seed") for record in records}) == len(records)
+    return keys - {"baseline_epochs"} == {"seed"} and len(
+        {record.settings.get("seed") for record in records}
+    ) == len(records)
 
 
 def compare_groups(records: Sequence[Record]) -> list[Groups]:
