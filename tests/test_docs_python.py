@@ -13,6 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 import ssal
+from ssal.config import make_settings
 from ssal.data import SourceOptions, source_names
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +24,14 @@ def example(page: str, having: str) -> str:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     [found] = [block for block in blocks if having in block]
     return found
+
+
+def test_a_method_from_the_page_of_rivals() -> None:
+    code = example("docs/rivals.md", "find_method(").replace('"groups": [2, 5]', '"groups": [2, 5], **QUICK')
+    quick = {"width": 4, "epochs": 1, "precision": "32", "images_per_class": 20}
+    names: dict[str, Any] = {"make_settings": make_settings, "QUICK": quick}
+    exec(code, names)
+    assert len(names["network"].specs) == 2 and names["objectives"]
 
 
 def test_a_run_from_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
