@@ -271,6 +271,17 @@ def test_costs_of_a_row(plan: Reproduction) -> None:
     assert [column(rows[label], "branches")[0] for label in ("plain", "JP")] == [0, 2]
 
 
+def test_groups_that_are_read_off_a_branch_are_no_further_one(plan: Reproduction) -> None:
+    for number, cell in enumerate(plan.cells):
+        finish(plan.store, cell, number)
+        file = plan.store.root / "trainings" / cell.digest / RESULT
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if cell.name == "branches":
+            result["training"]["settings"]["groups"] = ["all+3"]
+        write_json(file, result)
+    assert column(rows_of(plan)["JP"], "branches")[0] == 1
+
+
 @pytest.mark.parametrize(
     ("source", "branches", "compared"),
     [

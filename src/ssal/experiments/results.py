@@ -169,8 +169,15 @@ def _costs(row: Row, cells: Sequence[Cell], reader: _Reader) -> dict[str, float]
     totals = {key: float(sum(result[part][key] for result in results)) for key in ("parameters", "flops")}
     if row.way == "LC":
         totals["parameters"] += _combination_parameters(results[0])
-    branches = float(sum(len(result["groupings"]) for result in results))
+    branches = float(sum(_count_branches(result) for result in results))
     return {**totals, "branches": branches, "seconds": seconds}
+
+
+def _count_branches(result: Mapping[str, Any]) -> int:
+    """Branches of a trained network: groups that are read off one are no further one."""
+    groups = result["training"]["settings"].get("groups")
+    count = len(result["groupings"])
+    return min(count, len(groups)) if isinstance(groups, list) else count
 
 
 def _time(cells: Sequence[Cell], unit: Cell | None, reader: _Reader) -> dict[str, float]:
