@@ -227,7 +227,7 @@ class Job:
         return paying_threads(joint, self.settings.batch_size, self.precision, say)
 
     def decide(self, say: Callable[[str], None]) -> Job:
-        """Measure what is to be decided on this machine: precision, and epochs that fit a time budget."""
+        """Measure what is to be decided on this machine: precision, and epochs that a time decides."""
         settings = self.settings
         if settings.weights is not None:
             say(f"{settings.weights}: {self.make_backbone()[1]}")
@@ -240,6 +240,8 @@ class Job:
     def _epochs_in_time(self, joint: SSALModel, say: Callable[[str], None]) -> dict[str, int]:
         """Epochs that a time decides: of a budget, and of a baseline that takes as long as `joint`."""
         settings, epochs = self.settings, self.plan().epochs
+        if settings.time_budget is None and settings.baseline_epochs != "same-time":
+            return {}
         alone = self.make_model(()) if settings.baseline else None
         found: dict[str, int] = {}
         if settings.time_budget is not None:
@@ -280,13 +282,6 @@ class Job:
             for item in self.items
         )
 
-    def baseline_plan(self) -> TrainingPlan:
-        """The same for the baseline, which may have more epochs, or fewer."""
-        plan, epochs = self.plan(), self.settings.baseline_epochs
-        if epochs == "same-time":
-            raise InputError("the number of epochs of the baseline is not known yet")
-        return plan if epochs is None else replace(plan, epochs=epochs)
-
     def plan(self) -> TrainingPlan:
         """The settings that the training itself reads."""
         settings = self.settings
@@ -310,3 +305,10 @@ class Job:
             compile=settings.compile,
             seed=settings.seed,
         )
+
+    def baseline_plan(self) -> TrainingPlan:
+        """The same for the baseline, which may have epochs of its own."""
+        plan, epochs = self.plan(), self.settings.baseline_epochs
+        if epochs == "same-time":
+            raise InputError("the number of epochs of the baseline is not known yet")
+        return plan if epochs is None else replace(plan, epochs=epochs)

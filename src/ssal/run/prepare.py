@@ -16,6 +16,7 @@ from ssal.training import check_loggers
 
 
 def _published(settings: Settings) -> PublishedInput | None:
+    """What the weights that a training starts from expect of images, if they are published ones."""
     return published_input(settings.model) if settings.pretrained else None
 
 
