@@ -265,6 +265,29 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(finished: ssal.Run, 
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"] * 2
 
 
+def test_a_run_goes_on_with_the_threads_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(line: str) -> None:
+        if line.startswith("joint 1/"):
+            raise KeyError(line)
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("ssal.training.threads.default_device", lambda: torch.device("cpu"))
+    settings, said = make_settings(SETTINGS, {"epochs": 1, "groups": "2", "explanation_images": 0}), []
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with pytest.raises(KeyError):
+            start_training(settings, tmp_path / "run", echo=stop)
+        torch.set_num_threads(2)
+        resume_training(tmp_path / "run", echo=said.append)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert any("resnet18_cifar, 1 thread, 32" in line for line in said)
+
+
 def test_overwriting_replaces_the_run_and_nothing_else(tmp_path: Path) -> None:
     quick = make_settings(SETTINGS, {"epochs": 1, "groups": "5"})
     start_training(quick, tmp_path / "run")

@@ -150,8 +150,12 @@ def test_accepted_changes_are_written_down(directory: RunDirectory, beginnings: 
 
 
 def test_beginnings_come_back_or_are_an_error(directory: RunDirectory, beginnings: Beginnings) -> None:
-    save_beginnings(directory.beginnings, beginnings)
-    assert load_beginnings(directory.beginnings) == beginnings
+    for kept in (beginnings, replace(beginnings, threads=3)):
+        save_beginnings(directory.beginnings, kept)
+        assert load_beginnings(directory.beginnings) == kept
+    save_beginnings(directory.beginnings, replace(beginnings, threads=0))
+    with pytest.raises(RunError, match="does not say what a run was begun with"):
+        load_beginnings(directory.beginnings)
     save_state(directory.beginnings, {"epochs": 3})
     with pytest.raises(RunError, match="does not say what a run was begun with"):
         load_beginnings(directory.beginnings)

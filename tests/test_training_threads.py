@@ -7,7 +7,7 @@ import torch
 
 from ssal.backbones import create_backbone
 from ssal.model import SSALModel
-from ssal.training import paying_threads
+from ssal.training import paying_threads, same_threads
 
 MODEL = SSALModel(create_backbone("resnet18_cifar", 10, width=4), [], (3, 8, 8))
 
@@ -95,6 +95,34 @@ def test_threads_are_as_before_after_an_error(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(KeyError), paying_threads(lambda: MODEL, 128, "32", print):
         raise KeyError
     assert torch.get_num_threads() == 8
+
+
+@pytest.mark.usefixtures("free")
+def test_a_training_goes_on_with_the_threads_that_it_began_with() -> None:
+    said: list[str] = []
+    with same_threads(2, said.append):
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 8, "as it was found"
+    with same_threads(8, said.append):
+        assert torch.get_num_threads() == 8
+    with pytest.raises(KeyError), same_threads(2, said.append):
+        raise KeyError
+    assert torch.get_num_threads() == 8
+    assert not said
+
+
+@pytest.mark.usefixtures("free")
+def test_another_number_of_threads_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    with same_threads(16, said.append):
+        assert torch.get_num_threads() == 8, "this machine has no more"
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    with same_threads(1, said.append):
+        assert torch.get_num_threads() == 8, "it was asked for"
+    assert [line.partition(":")[0] for line in said] == ["8 instead of 16 threads", "8 instead of 1 thread"]
+    monkeypatch.setattr("ssal.training.threads.default_device", lambda: torch.device("cuda"))
+    with same_threads(16, said.append):
+        assert len(said) == 2, "beside a GPU they do not count"
 
 
 @pytest.mark.usefixtures("free")

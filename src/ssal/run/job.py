@@ -32,6 +32,7 @@ from ssal.training import (
     TrainingPlan,
     choose_precision,
     paying_threads,
+    same_threads,
     step_ratio,
     step_seconds,
 )
@@ -225,6 +226,12 @@ class Job:
             return self.make_model(self.blank_groupings())
 
         return paying_threads(joint, self.settings.batch_size, self.precision, say)
+
+    def same_threads(self, number: int | None, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """As many threads as the training began with, where it is known."""
+        if self.settings.devices > 1:
+            return nullcontext()
+        return self.paying_threads(say) if number is None else same_threads(number, say)
 
     def decide(self, say: Callable[[str], None]) -> Job:
         """Measure what is to be decided on this machine: precision, and epochs that a time decides."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def start_training(
             log = Log(directory.log, echo)
             with job.paying_threads(log):
                 job = job.decide(log)
-                beginnings = describe_job(job)
+                beginnings = replace(describe_job(job), threads=torch.get_num_threads())
                 write_environment(directory, precision=job.precision)
                 save_beginnings(directory.beginnings, beginnings)
                 # Last: with it, the folder holds a run.
@@ -166,7 +166,7 @@ def resume_training(
         log = Log(directory.log, echo)
         for line in accept(directory, beginnings, job.settings):
             log(line)
-        with job.paying_threads(log):
+        with job.same_threads(beginnings.threads, log):
             return _run(Workplace(job, directory, log, progress, beginnings.digest, interrupts))
 
 

@@ -45,11 +45,13 @@ class Beginnings:
         settings: with everything decided, by dotted key.
         data: numbers and digests that tell other data and other weights apart.
         digest: identity of the run; its checkpoints hold it too.
+        threads: how many it computed on, if it was told.
     """
 
     settings: dict[str, Any]
     data: dict[str, Any]
     digest: str
+    threads: int | None = None
 
 
 def _digest(content: bytes) -> str:
@@ -87,7 +89,8 @@ def load_beginnings(path: Path) -> Beginnings:
         found = Beginnings(**load_state(path))
         # What was decided is what settings can be, and the epochs are always decided.
         settings = make_settings(*(nested(key, value) for key, value in found.settings.items()))
-        if settings.epochs is not None:
+        threads = found.threads
+        if settings.epochs is not None and (threads is None or (isinstance(threads, int) and threads > 0)):
             return found
     except (TypeError, AttributeError, InputError):
         pass

@@ -13,7 +13,7 @@ from ssal.training.plan import Precision, TrainingPlan
 from ssal.training.probe import choose_precision, step_ratio, step_seconds, step_times
 from ssal.training.processes import lost_worker
 from ssal.training.state import Found, find_checkpoint
-from ssal.training.threads import paying_threads
+from ssal.training.threads import paying_threads, same_threads
 
 __all__ = [
     "Collected",
@@ -40,6 +40,7 @@ __all__ = [
     "lost_worker",
     "make_loggers",
     "paying_threads",
+    "same_threads",
     "step_ratio",
     "step_seconds",
     "step_times",

@@ -1,4 +1,4 @@
-"""How many threads a training step pays for: none that wait for each other while another process computes."""
+"""How many threads a training takes: none that wait for each other while another process computes."""
 
 from __future__ import annotations
 
@@ -54,6 +54,35 @@ def paying_threads(
                 f"at work on this machine ({_CHOSEN} sets the number)"
             )
         torch.set_num_threads(chosen)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def same_threads(number: int, say: Callable[[str], None]) -> Generator[None]:
+    """Compute on as many threads as a training began with, and on those of before at the end.
+
+    Sums of floats in another order are other sums, so that the weights would not be the same bit for bit. A
+    number that is given by OMP_NUM_THREADS, or a machine that has fewer, goes before.
+
+    Args:
+        number: of threads at the beginning.
+        say: called with a line where there is another number.
+    """
+    before = torch.get_num_threads()
+    if before == number or default_device().type != "cpu":
+        yield
+        return
+    if _CHOSEN in os.environ or before < number:
+        say(
+            f"{before} instead of {number} {'thread' if number == 1 else 'threads'}: the weights will not "
+            "be, bit for bit, those of a run without this change"
+        )
+        yield
+        return
+    try:
+        torch.set_num_threads(number)
         yield
     finally:
         torch.set_num_threads(before)
