@@ -89,7 +89,7 @@ def load_beginnings(path: Path) -> Beginnings:
         found = Beginnings(**load_state(path))
         # What was decided is what settings can be, and the epochs are always decided.
         settings = make_settings(*(nested(key, value) for key, value in found.settings.items()))
-        threads = found.threads
+        threads = cast("object", found.threads)
         if settings.epochs is not None and (threads is None or (isinstance(threads, int) and threads > 0)):
             return found
     except (TypeError, AttributeError, InputError):
