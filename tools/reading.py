@@ -4,7 +4,7 @@ python tools/reading.py STORE --out results/verdict-reading.json
 
 STORE is the folder of `ssal reproduce verdict --scale cpu` with the outputs of its trainings, which are too
 large to be kept with the results. Exponents are fitted to the held-out images, figures are of the test
-images, and nothing is chosen by them.
+images, and nothing is chosen by them. Seeds that the file has from another store stay in it.
 """
 
 from __future__ import annotations
@@ -134,15 +134,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     plan = plan_reproduction("verdict", out=given.store, cells=WANTED)
-    seeds: dict[int, dict[str, Any]] = {}
+    seeds: dict[str, dict[str, Any]] = {}
+    if given.out.exists():
+        seeds = json.loads(given.out.read_text(encoding="utf-8"))["seeds"]
     for seed in sorted({cell.seed for cell in plan.cells}):
         digests = {cell.name: cell.digest for cell in plan.cells if cell.seed == seed and cell.name in WANTED}
         folders = {name: given.store / "trainings" / digest for name, digest in digests.items()}
         [baseline] = {cell.digest for cell in plan.cells if cell.seed == seed and cell.name == "baseline"}
         rows = study_seed(folders, given.store / "trainings" / baseline / "confusion.npz")
         if rows:
-            seeds[seed] = {"rows": rows, "digests": {name: digests[name] for name in rows if name in digests}}
-    record = {"experiment": "verdict", "scale": "cpu", "seeds": seeds}
+            known = {name: digests[name] for name in rows if name in digests}
+            seeds[str(seed)] = {"rows": rows, "digests": known}
+    record = {"experiment": "verdict", "scale": "cpu", "seeds": dict(sorted(seeds.items()))}
     given.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
